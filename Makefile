@@ -1,0 +1,62 @@
+# megahertz: every command a contributor needs. `make` alone lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+PROFILE ?= release
+BIN    := $(VENV)/bin
+MANIFEST := rust/Cargo.toml
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name 'Cargo.toml' -o -name 'Cargo.lock' | grep -v /target/)
+CARGO  := $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint format bench docs clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(VENV)/.native ## build the native module and install everything into .venv
+
+$(VENV)/.tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "megahertz needs Python >= 3.11; name one with make install PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev --group docs
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.tools $(RUST_SOURCES)
+	@test -x "$(CARGO)" || { echo "cargo is missing: install Rust >= 1.88 (rustup), then run make install again"; exit 1; }
+	$(BIN)/maturin develop --quiet --profile $(PROFILE)
+	@touch $@
+
+demo: install ## the flash sale in four stages, measured and audited
+	$(BIN)/mhz demo flash-sale
+
+test: install ## everything that CI runs: check, then the tests of Rust and Python
+	@$(MAKE) --no-print-directory check
+	$(CARGO) test --quiet --manifest-path $(MANIFEST) --workspace --exclude bind
+	$(BIN)/pytest -q --cov --cov-report=term
+
+check: install lint ## types, floors, spelling, the binary against its stub
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/stubtest megahertz._core
+	$(BIN)/codespell src rust docs tests *.md changes
+
+lint: install ## ruff, rustfmt, clippy with warnings denied
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(CARGO) fmt --manifest-path $(MANIFEST) --all --check
+	$(CARGO) clippy --quiet --manifest-path $(MANIFEST) --workspace --all-targets -- -D warnings
+
+format: install ## write the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(CARGO) fmt --manifest-path $(MANIFEST) --all
+
+bench: install ## hello JSON beside a C floor and fasthttp
+	$(BIN)/python -m benchmarks
+
+docs: install ## build the pages into site/
+	$(BIN)/mkdocs build --quiet --strict
+
+clean: ## forget what was built
+	rm -rf $(VENV) rust/target site dist

@@ -1,0 +1,17 @@
+//! `megahertz._core`: the one native module, a thin Python face over the sans-Python crates.
+//!
+//! Each sibling file binds one idea and adds its own classes; this file is only the list.
+use pyo3::prelude::*;
+
+mod engine;
+mod journal;
+mod load;
+
+/// The native half of megahertz; imported by `megahertz.engine.native` alone.
+#[pymodule(gil_used = true)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    engine::register(module)?;
+    journal::register(module)?;
+    load::register(module)
+}

@@ -1,0 +1,146 @@
+"""The native module. Each section below is bound by the file of `rust/bind/src` that it names."""
+
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, final
+
+__version__: str
+
+# --- answer.rs ---
+
+class Answer:
+    """Status, header fields and body, rendered once; may be returned any number of times.
+
+    Args:
+        content: the body; str is sent as UTF-8, None is empty.
+        status_code: 200 to 599.
+        headers: added as they are; content-length and date are the engine's.
+        media_type: content-type; `; charset=utf-8` is added to text/*.
+
+    Raises:
+        ValueError: a field name or value that could split the head (CR, LF, NUL).
+    """
+
+    def __new__(
+        cls,
+        content: bytes | str | None = None,
+        status_code: int = 200,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        media_type: str | None = None,
+    ) -> Answer: ...
+    @property
+    def status_code(self) -> int: ...
+    @status_code.setter
+    def status_code(self, value: int) -> None: ...
+    @property
+    def body(self) -> bytes: ...
+    @body.setter
+    def body(self, value: bytes) -> None: ...
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """Names in lower case, in order; a copy."""
+    @raw_headers.setter
+    def raw_headers(self, value: Iterable[tuple[bytes, bytes]]) -> None: ...
+
+# --- exchange.rs ---
+
+@final
+class Exchange:
+    """One request and the way to its answer; owns its bytes, so it may be kept."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str:
+        """Percent-decoded."""
+    @property
+    def raw_path(self) -> bytes: ...
+    @property
+    def query(self) -> bytes:
+        """As sent, without the question mark."""
+    @property
+    def params(self) -> tuple[str, ...]:
+        """Values of the pattern's parameters, in its order, percent-decoded."""
+    @property
+    def version(self) -> str:
+        """`1.1` or `1.0`."""
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Names in lower case, in order of arrival."""
+    def header(self, name: str) -> str | None:
+        """The first field of that name (given in lower case), as latin-1."""
+    @property
+    def body(self) -> bytes:
+        """Whole, chunks joined."""
+    @property
+    def peer(self) -> tuple[str, int] | None: ...
+    @property
+    def local(self) -> tuple[str, int] | None: ...
+    @property
+    def started(self) -> bool:
+        """Whether `start` was called: an error can no longer choose the status."""
+    @property
+    def closed(self) -> bool:
+        """Whether the answer is complete or the peer has gone."""
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Begins a streamed answer; chunked unless `headers` has a content-length."""
+    def write(self, data: bytes) -> bool:
+        """Sends a piece; False: too much is unsent, `await drain()` before the next."""
+    def drain(self) -> Future[None]:
+        """Done once the peer has taken enough; cancelled with the handler when it goes."""
+    def end(self) -> None:
+        """Completes a streamed answer; a length not met closes the connection."""
+
+# --- engine.rs ---
+
+@final
+class Engine:
+    """The poller: one epoll set, watched by the loop through `fileno`.
+
+    Args:
+        loop: the running loop.
+        limits: the fields of `megahertz.settings.Limits`, by name.
+        encode: `Service.encode`.
+        failed: `Service.failed`.
+        expired: makes the error of a passed deadline from its seconds.
+        idle: called once, after `stop`, when the last connection has closed.
+    """
+
+    def __new__(
+        cls,
+        loop: AbstractEventLoop,
+        limits: Mapping[str, float],
+        *,
+        encode: Callable[[Any], bytes],
+        failed: Callable[[Exchange, BaseException], Answer],
+        expired: Callable[[float], BaseException],
+        idle: Callable[[], object],
+    ) -> Engine: ...
+    def fileno(self) -> int: ...
+    def poll(self) -> None:
+        """Serves what is ready; the loop's reader callback."""
+    def add_route(
+        self,
+        methods: Sequence[str],
+        pattern: str,
+        endpoint: Callable[..., Any],
+        *,
+        bare: bool = False,
+        status: int = 200,
+        deadline: float | None = None,
+    ) -> None:
+        """Raises ValueError for a pattern that is malformed or in conflict with another."""
+    def set_fallback(self, endpoint: Callable[[Exchange], Any]) -> None: ...
+    def set_refusal(self, status: int, answer: Answer) -> None: ...
+    def listen(self, fd: int) -> None:
+        """Accepts from a listening socket; the descriptor is duplicated."""
+    def stop(self) -> None:
+        """Stops accepting, closes idle connections, lets running requests finish."""
+    def close(self) -> None:
+        """Cancels what runs and closes everything."""
+    def statistics(self) -> dict[str, int]:
+        """Counters since the start and gauges of now, by name."""
+
+# --- journal.rs ---
+
+# --- load.rs ---

@@ -1,0 +1,3 @@
+"""Clients of outside systems, thin over well-kept libraries."""
+
+__all__: list[str] = []

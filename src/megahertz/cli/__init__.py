@@ -1,0 +1,5 @@
+"""The `mhz` command."""
+
+from megahertz.cli.main import main
+
+__all__ = ["main"]

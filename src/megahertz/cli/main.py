@@ -1,0 +1,19 @@
+"""`mhz` itself: the list of its commands, and what to do next."""
+
+import click
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="megahertz")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """megahertz: async Python services at the cost of Go's.
+
+    \b
+    Start here:
+      mhz run examples.hello:app     serve an application
+      mhz load http://127.0.0.1:8000/   and measure it
+      mhz demo flash-sale            see what it does to an ordinary service
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

@@ -1,0 +1,3 @@
+"""Acknowledge early, persist surely."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The poller inside the asyncio loop."""
+
+__all__: list[str] = []

@@ -1,0 +1,68 @@
+"""What the engine serves: routes and a few answers, as an application hands them in."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from megahertz.engine.native import Answer, Exchange
+
+Endpoint = Callable[..., Awaitable[Any] | Any]
+"""`endpoint(exchange)`, or `endpoint()` where the route is bare; gives a coroutine or a value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One pattern and what answers it.
+
+    The endpoint is called on the loop's thread. A coroutine it gives is stepped in place, as a
+    task of its own. The value it ends with is the answer: an `Answer`, bytes
+    (application/octet-stream), str (text/plain), None (204), or anything else, which
+    `Service.encode` turns into JSON.
+
+    Attributes:
+        methods: upper case; GET answers HEAD as well.
+        pattern: `/orders/{id}`; `{*rest}` at the end takes what is left, slashes included.
+        endpoint: see above.
+        bare: the endpoint takes no argument.
+        status: of answers that are not an `Answer` and not None.
+        deadline: seconds from the parsed request to the answer; then the handler is cancelled
+            and `Service.failed` gets a `DeadlineExceeded`.
+    """
+
+    methods: tuple[str, ...]
+    pattern: str
+    endpoint: Endpoint
+    bare: bool = False
+    status: int = 200
+    deadline: float | None = None
+
+
+class Service(Protocol):
+    """What an application is to the engine; entered before the first request, left after the last."""
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """Every route; a pattern may appear once for each method."""
+        ...
+
+    @property
+    def fallback(self) -> Endpoint | None:
+        """Answers what no pattern matches (a mounted ASGI application); None: 404."""
+        ...
+
+    @property
+    def refusals(self) -> Mapping[int, Answer]:
+        """The engine's own answers by status: 400 404 405 408 413 414 431 500 501 503 505."""
+        ...
+
+    def encode(self, value: object) -> bytes:
+        """JSON of a handler's value."""
+        ...
+
+    def failed(self, exchange: Exchange, error: BaseException) -> Answer:
+        """The answer to a request whose handler raised, or ran out of time."""
+        ...
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(self, *exc: object) -> bool | None: ...

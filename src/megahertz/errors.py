@@ -1,0 +1,275 @@
+"""Every error that megahertz raises, in one tree grouped by what the caller can do about it.
+
+    MegahertzError                  code (stable, dotted), status (HTTP hint), retryable
+    ├─ Refused                      we chose not to; ask again later
+    │  ├─ RateLimited
+    │  ├─ Overloaded
+    │  ├─ BreakerOpen
+    │  └─ BulkheadFull
+    ├─ Expired                      it took too long
+    │  ├─ DeadlineExceeded
+    │  ├─ LeaseLost
+    │  └─ PoolTimeout
+    ├─ Misused                      your bug, raised at start-up where possible
+    │  ├─ BadRoute
+    │  └─ BadSettings
+    ├─ ProtocolError                a peer and we disagree about the wire
+    │  ├─ LocalProtocolError
+    │  └─ RemoteProtocolError
+    ├─ BackendError                 something we depend on failed
+    │  ├─ ConnectError
+    │  ├─ ReadError
+    │  ├─ WriteError
+    │  └─ RemoteError
+    ├─ Conflict                     the state of the world is not what you thought
+    │  ├─ CompareFailed
+    │  ├─ SagaFailed
+    │  └─ AlreadyHeld
+    ├─ HTTPError                    a handler's own answer, by status
+    │  └─ Invalid                   a request that names the parameter and the rule
+    └─ Internal                     ours; please report
+       └─ JournalFailed             the disk refused: nothing more is acknowledged
+
+Attributes live on the class, so that the tables which turn errors into HTTP answers are loops
+over this tree (RFC 9457 documents: `megahertz.http.problems`).
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+
+class MegahertzError(Exception):
+    """The root of the tree.
+
+    Attributes:
+        code: stable, dotted, safe to match on in clients and alerts.
+        status: the HTTP status that tells a client the same.
+        retryable: whether the same call may succeed later, unchanged.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    retry_after: float | None = None
+    """Seconds after which another try makes sense, where that is known."""
+
+
+class Refused(MegahertzError):
+    """We chose not to do it: nothing was done."""
+
+    code = "refused"
+    status = 503
+    retryable = True
+
+    def __init__(self, *args: object, retry_after: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after = retry_after
+
+
+class RateLimited(Refused):
+    """The caller is over its rate."""
+
+    code = "refused.rate_limited"
+    status = 429
+
+
+class Overloaded(Refused):
+    """A queue or a pool of ours is full."""
+
+    code = "refused.overloaded"
+
+
+class BreakerOpen(Refused):
+    """A dependency failed too often; calls to it rest."""
+
+    code = "refused.breaker_open"
+
+
+class BulkheadFull(Refused):
+    """Too many calls of this kind are running."""
+
+    code = "refused.bulkhead_full"
+
+
+class Expired(MegahertzError):
+    """It took too long; whether it happened is unknown."""
+
+    code = "expired"
+    status = 504
+    retryable = True
+
+
+class DeadlineExceeded(Expired):
+    """The deadline of the request passed before its answer was ready."""
+
+    code = "expired.deadline"
+
+
+class LeaseLost(Expired):
+    """A lease ran out while it was being relied on."""
+
+    code = "expired.lease"
+    status = 409
+
+
+class PoolTimeout(Expired):
+    """No connection came free in time."""
+
+    code = "expired.pool"
+    status = 503
+
+
+class Misused(MegahertzError):
+    """A bug in the program that uses megahertz."""
+
+    code = "misused"
+
+
+class BadRoute(Misused):
+    """A route that cannot be served: its pattern, its handler's signature, or a conflict."""
+
+    code = "misused.route"
+
+
+class BadSettings(Misused):
+    """A setting out of range or in contradiction with another."""
+
+    code = "misused.settings"
+
+
+class ProtocolError(MegahertzError):
+    """A peer and we disagree about the wire."""
+
+    code = "protocol"
+
+
+class LocalProtocolError(ProtocolError):
+    """We were asked to send what the protocol forbids."""
+
+    code = "protocol.local"
+
+
+class RemoteProtocolError(ProtocolError):
+    """A peer sent what the protocol forbids."""
+
+    code = "protocol.remote"
+    status = 400
+
+
+class BackendError(MegahertzError):
+    """Something we depend on failed."""
+
+    code = "backend"
+    status = 502
+    retryable = True
+
+
+class ConnectError(BackendError):
+    """No connection: nothing was asked."""
+
+    code = "backend.connect"
+    status = 503
+
+
+class ReadError(BackendError):
+    """The answer did not arrive; whether it was done is unknown."""
+
+    code = "backend.read"
+
+
+class WriteError(BackendError):
+    """The question did not go out whole."""
+
+    code = "backend.write"
+
+
+class RemoteError(BackendError):
+    """The dependency answered, with an error of its own."""
+
+    code = "backend.remote"
+    retryable = False
+
+
+class Conflict(MegahertzError):
+    """The state of the world is not what the caller thought."""
+
+    code = "conflict"
+    status = 409
+
+
+class CompareFailed(Conflict):
+    """A conditional write found another value."""
+
+    code = "conflict.compare"
+
+
+class SagaFailed(Conflict):
+    """A saga ended by compensation."""
+
+    code = "conflict.saga"
+
+
+class AlreadyHeld(Conflict):
+    """Somebody else holds it: a lock, a journal, a name."""
+
+    code = "conflict.held"
+
+
+class HTTPError(MegahertzError):
+    """An answer chosen by a handler: `raise HTTPError(404, "no such order")`.
+
+    Args:
+        status_code: the HTTP status, 400 to 599.
+        detail: a sentence for the client.
+        headers: header fields to add to the answer.
+    """
+
+    code = "http"
+
+    def __init__(
+        self, status_code: int, detail: str = "", *, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(detail or str(status_code))
+        self.status_code = status_code
+        self.detail = detail
+        self.headers = headers
+
+
+class Invalid(HTTPError):
+    """A request that breaks a rule; each item names where, and which rule.
+
+    Args:
+        detail: a sentence for the client.
+        errors: `[{"where": "query.full", "rule": "Expected bool, got 'x'"}]`.
+        status_code: 422 unless the body is no JSON at all (400).
+    """
+
+    code = "http.invalid"
+
+    def __init__(
+        self, detail: str, errors: list[dict[str, str]], *, status_code: int = 422
+    ) -> None:
+        super().__init__(status_code, detail)
+        self.errors = errors
+
+
+class Internal(MegahertzError):
+    """A bug of ours; please report it."""
+
+    code = "internal"
+
+
+class JournalFailed(Internal):
+    """The disk under a journal refused: nothing more is acknowledged until a restart."""
+
+    code = "internal.journal"
+    status = 503
+
+
+def tree(root: type[MegahertzError] = MegahertzError) -> Iterator[type[MegahertzError]]:
+    """Every error class below `root`, parents first, in the order of definition."""
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__ == __name__:
+            yield from tree(child)

@@ -1,0 +1,3 @@
+"""Applications: routes, parameters, requests, responses."""
+
+__all__: list[str] = []

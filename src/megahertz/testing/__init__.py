@@ -1,0 +1,3 @@
+"""What tests of services need."""
+
+__all__: list[str] = []
