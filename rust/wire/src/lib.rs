@@ -1,1 +1,18 @@
-//! The wire crate.
+//! HTTP/1.1 as bytes in, events out: no socket, no Python, no clock.
+//!
+//! One idea a file: [`head`] reads a request's head, [`chunked`] a body's framing, [`reply`]
+//! writes a response's head, [`route`] finds who answers, [`refusal`] says why not.
+#![forbid(unsafe_code)]
+
+pub mod chunked;
+pub mod date;
+pub mod head;
+pub mod percent;
+pub mod refusal;
+pub mod reply;
+pub mod route;
+
+pub use chunked::Chunked;
+pub use head::{Bounds, Field, Framing, Head, Span, parse};
+pub use refusal::Refusal;
+pub use route::{Found, Router};

@@ -1,0 +1,189 @@
+//! The chunked transfer coding (RFC 9112 section 7.1), fed in pieces of any size.
+//!
+//! Extensions are skipped and trailers dropped, both within bounds; every line ends with CR LF,
+//! because a lone LF inside an extension is where nginx and haproxy were smuggled past.
+use crate::refusal::Refusal;
+
+/// The longest chunk-size line, extensions included (hyper bounds extensions at 16 KiB a body).
+const LINE: usize = 1024;
+/// The most octets of trailers (hyper: 16 KiB).
+const TRAILERS: usize = 16 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Size,
+    Extension,
+    SizeEnd,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    Trailer,
+    TrailerLf,
+    LastLf,
+    Done,
+}
+
+/// Where in a chunked body the reader is.
+#[derive(Clone, Debug)]
+pub struct Chunked {
+    state: State,
+    left: u64,
+    digits: u8,
+    line: usize,
+    trailers: usize,
+}
+
+impl Default for Chunked {
+    fn default() -> Self {
+        Chunked { state: State::Size, left: 0, digits: 0, line: 0, trailers: 0 }
+    }
+}
+
+impl Chunked {
+    /// Whether the last chunk and the trailers are behind us.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Decodes the front of `input` onto `out`, which may grow to `most` octets; gives how much
+    /// of the input was of this body.
+    ///
+    /// # Errors
+    /// The refusal to answer with before the connection is closed.
+    pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>, most: usize) -> Result<usize, Refusal> {
+        let mut at = 0;
+        while at < input.len() && self.state != State::Done {
+            if self.state == State::Data {
+                let take = (self.left as usize).min(input.len() - at);
+                out.extend_from_slice(&input[at..at + take]);
+                at += take;
+                self.left -= take as u64;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+                continue;
+            }
+            self.octet(input[at])?;
+            at += 1;
+            if self.state == State::Data && self.left > (most - out.len()) as u64 {
+                return Err(Refusal::BodyTooLarge);
+            }
+        }
+        Ok(at)
+    }
+
+    /// One octet of what is not data.
+    fn octet(&mut self, byte: u8) -> Result<(), Refusal> {
+        self.state = match (self.state, byte) {
+            (State::Size, _) if byte.is_ascii_hexdigit() => self.digit(byte)?,
+            (State::Size, b';' | b' ' | b'\t') if self.digits > 0 => State::Extension,
+            (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
+            (State::Extension, b'\r') => State::SizeEnd,
+            (State::Extension, _) if byte == b'\t' || (byte >= b' ' && byte != 0x7f) => {
+                self.line += 1;
+                if self.line > LINE {
+                    return Err(Refusal::Malformed);
+                }
+                State::Extension
+            }
+            (State::SizeEnd, b'\n') => self.size_read(),
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size,
+            (State::TrailerStart, b'\r') => State::LastLf,
+            (State::TrailerStart | State::Trailer, _) => self.trailer(byte)?,
+            (State::TrailerLf, b'\n') => State::TrailerStart,
+            (State::LastLf, b'\n') => State::Done,
+            _ => return Err(Refusal::Malformed),
+        };
+        Ok(())
+    }
+
+    fn digit(&mut self, byte: u8) -> Result<State, Refusal> {
+        // 15 digits stay below 2^60: no overflow, and far above any limit of ours.
+        self.digits += 1;
+        if self.digits > 15 {
+            return Err(Refusal::BodyTooLarge);
+        }
+        let value = (byte as char).to_digit(16).unwrap_or(0);
+        self.left = self.left << 4 | u64::from(value);
+        Ok(State::Size)
+    }
+
+    fn size_read(&mut self) -> State {
+        (self.digits, self.line) = (0, 0);
+        if self.left == 0 { State::TrailerStart } else { State::Data }
+    }
+
+    fn trailer(&mut self, byte: u8) -> Result<State, Refusal> {
+        self.trailers += 1;
+        if self.trailers > TRAILERS {
+            return Err(Refusal::HeadTooLarge);
+        }
+        match byte {
+            b'\r' => Ok(State::TrailerLf),
+            b'\t' | b' '..=b'~' | 0x80.. => Ok(State::Trailer),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(text: &str) -> Result<(Vec<u8>, usize, bool), Refusal> {
+        let (mut decoder, mut out) = (Chunked::default(), vec![]);
+        let used = decoder.feed(text.as_bytes(), &mut out, 64)?;
+        Ok((out, used, decoder.is_done()))
+    }
+
+    #[test]
+    fn chunks_are_joined_and_the_rest_is_left() {
+        let text = "3;a=b\r\nabc\r\n0A \r\n0123456789\r\n0\r\nX: y\r\n\r\nGET /";
+        let (out, used, done) = whole(text).unwrap();
+        assert_eq!((out.as_slice(), done), (&b"abc0123456789"[..], true));
+        assert_eq!(&text[used..], "GET /");
+    }
+
+    #[test]
+    fn octet_by_octet_is_the_same() {
+        let text = b"3\r\nabc\r\n0\r\n\r\n";
+        let (mut decoder, mut out) = (Chunked::default(), vec![]);
+        for byte in text {
+            assert!(!decoder.is_done());
+            assert_eq!(decoder.feed(&[*byte], &mut out, 64), Ok(1));
+        }
+        assert_eq!((out.as_slice(), decoder.is_done()), (&b"abc"[..], true));
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_refused() {
+        for text in [
+            "\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "0x3\r\n",
+            "3\nabc",
+            "3;a\nabc",
+            "3\r\nabcd\r\n",
+            "3\rabc",
+            "3\r\nabc\n",
+            "0\r\n\n",
+            "0\r\nX: y\n\r\n",
+            ";\r\n",
+            " 3\r\n",
+        ] {
+            assert_eq!(whole(text).unwrap_err(), Refusal::Malformed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        assert_eq!(whole("41\r\n").unwrap_err(), Refusal::BodyTooLarge);
+        assert_eq!(whole(&"f".repeat(16)).unwrap_err(), Refusal::BodyTooLarge);
+        assert_eq!(whole(&format!("3;{}", "a".repeat(2000))).unwrap_err(), Refusal::Malformed);
+        let trailers = format!("0\r\n{}", "a: b\r\n".repeat(4000));
+        assert_eq!(whole(&trailers).unwrap_err(), Refusal::HeadTooLarge);
+    }
+}

@@ -1,0 +1,62 @@
+//! Why a request is not served, as the status that tells the peer so.
+
+/// A request that ends before any handler sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The bytes are no HTTP/1.1 request (RFC 9112), or one that could be read in two ways.
+    Malformed,
+    /// Nothing at this path.
+    NotFound,
+    /// The path knows other methods.
+    NotAllowed,
+    /// Head or body took longer than allowed.
+    TooSlow,
+    /// The body is larger than allowed.
+    BodyTooLarge,
+    /// The target is longer than allowed.
+    TargetTooLong,
+    /// The head is larger than allowed, or has too many fields.
+    HeadTooLarge,
+    /// A bug of ours: a panic below the handler.
+    Broken,
+    /// A transfer coding other than chunked (RFC 9112 section 6.1), or CONNECT.
+    Unsupported,
+    /// No room for another connection.
+    Full,
+    /// A major version other than 1.
+    Version,
+}
+
+impl Refusal {
+    /// Every refusal, in the order of its status.
+    pub const ALL: [Refusal; 11] = [
+        Refusal::Malformed,
+        Refusal::NotFound,
+        Refusal::NotAllowed,
+        Refusal::TooSlow,
+        Refusal::BodyTooLarge,
+        Refusal::TargetTooLong,
+        Refusal::HeadTooLarge,
+        Refusal::Broken,
+        Refusal::Unsupported,
+        Refusal::Full,
+        Refusal::Version,
+    ];
+
+    /// The HTTP status.
+    pub const fn status(self) -> u16 {
+        match self {
+            Refusal::Malformed => 400,
+            Refusal::NotFound => 404,
+            Refusal::NotAllowed => 405,
+            Refusal::TooSlow => 408,
+            Refusal::BodyTooLarge => 413,
+            Refusal::TargetTooLong => 414,
+            Refusal::HeadTooLarge => 431,
+            Refusal::Broken => 500,
+            Refusal::Unsupported => 501,
+            Refusal::Full => 503,
+            Refusal::Version => 505,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Which route answers: a radix tree over paths (the `matchit` crate), then the method.
+//!
+//! Paths are matched as sent, percent-encoded, and parameters decoded after: an escaped slash in
+//! a parameter cannot pick another route.
+use crate::head::Span;
+
+/// The most parameters that a pattern may have; they lie inline in every match.
+pub const MOST_PARAMS: usize = 8;
+
+/// What a look-up gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This route, its parameters as spans of the path, and how many.
+    Route(usize, [Span; MOST_PARAMS], usize),
+    /// No pattern has that path.
+    Nothing,
+    /// The path knows other methods: those of this resource.
+    OtherMethods(usize),
+}
+
+struct Resource {
+    pattern: String,
+    methods: Vec<(String, usize)>,
+}
+
+/// Patterns and methods to route numbers.
+#[derive(Default)]
+pub struct Router {
+    tree: matchit::Router<usize>,
+    resources: Vec<Resource>,
+}
+
+impl Router {
+    /// Lets `route` answer `method` on `pattern`; GET answers HEAD too, unless HEAD has a route.
+    ///
+    /// # Errors
+    /// A sentence: the pattern is malformed or in conflict with another.
+    pub fn add(&mut self, method: &str, pattern: &str, route: usize) -> Result<(), String> {
+        let known = self.resources.iter().position(|resource| resource.pattern == pattern);
+        let index = match known {
+            Some(index) => index,
+            None => self.resource(pattern)?,
+        };
+        let methods = &mut self.resources[index].methods;
+        if methods.iter().any(|(known, _)| known == method) {
+            return Err(format!("{method} {pattern} has a handler already"));
+        }
+        methods.push((method.to_owned(), route));
+        Ok(())
+    }
+
+    fn resource(&mut self, pattern: &str) -> Result<usize, String> {
+        if pattern.matches('{').count() > MOST_PARAMS {
+            return Err(format!("{pattern} has more than {MOST_PARAMS} parameters"));
+        }
+        if !pattern.starts_with('/') {
+            return Err(format!("{pattern} does not begin with a slash"));
+        }
+        let index = self.resources.len();
+        self.tree.insert(pattern, index).map_err(|error| format!("{pattern}: {error}"))?;
+        self.resources.push(Resource { pattern: pattern.to_owned(), methods: vec![] });
+        Ok(index)
+    }
+
+    /// Finds who answers `method` on `path`.
+    pub fn find(&self, method: &[u8], path: &[u8]) -> Found {
+        let Ok(text) = std::str::from_utf8(path) else { return Found::Nothing };
+        let Ok(hit) = self.tree.at(text) else { return Found::Nothing };
+        let methods = &self.resources[*hit.value].methods;
+        let of = |wanted: &[u8]| {
+            methods.iter().find(|(known, _)| known.as_bytes() == wanted).map(|&(_, route)| route)
+        };
+        let route = of(method).or_else(|| if method == b"HEAD" { of(b"GET") } else { None });
+        let Some(route) = route else { return Found::OtherMethods(*hit.value) };
+        let mut spans = [Span::default(); MOST_PARAMS];
+        let mut count = 0;
+        for (span, (_, value)) in spans.iter_mut().zip(hit.params.iter()) {
+            let at = (value.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+            *span = Span { at: at as u16, len: value.len() as u16 };
+            count += 1;
+        }
+        Found::Route(route, spans, count)
+    }
+
+    /// The Allow field of a resource.
+    pub fn allow(&self, resource: usize) -> String {
+        let methods = &self.resources[resource].methods;
+        let mut names: Vec<&str> = methods.iter().map(|(name, _)| name.as_str()).collect();
+        if names.contains(&"GET") && !names.contains(&"HEAD") {
+            names.push("HEAD");
+        }
+        names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router() -> Router {
+        let mut router = Router::default();
+        router.add("GET", "/", 0).unwrap();
+        router.add("GET", "/items/{id}", 1).unwrap();
+        router.add("PUT", "/items/{id}", 2).unwrap();
+        router.add("GET", "/items/new", 3).unwrap();
+        router.add("GET", "/files/{*rest}", 4).unwrap();
+        router
+    }
+
+    fn hit(method: &str, path: &str) -> Option<(usize, Vec<String>)> {
+        match router().find(method.as_bytes(), path.as_bytes()) {
+            Found::Route(route, spans, count) => {
+                let text = |span: &Span| String::from_utf8(span.of(path.as_bytes()).to_vec());
+                Some((route, spans[..count].iter().map(|span| text(span).unwrap()).collect()))
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn static_before_parameter_before_rest() {
+        assert_eq!(hit("GET", "/"), Some((0, vec![])));
+        assert_eq!(hit("GET", "/items/7"), Some((1, vec!["7".into()])));
+        assert_eq!(hit("GET", "/items/new"), Some((3, vec![])));
+        assert_eq!(hit("GET", "/files/a/b"), Some((4, vec!["a/b".into()])));
+        assert_eq!(hit("HEAD", "/items/7"), Some((1, vec!["7".into()])));
+        assert_eq!(hit("GET", "/items/a%2Fb"), Some((1, vec!["a%2Fb".into()])));
+    }
+
+    #[test]
+    fn another_method_is_told_from_nothing() {
+        let router = router();
+        let Found::OtherMethods(resource) = router.find(b"POST", b"/items/7") else { panic!() };
+        assert_eq!(router.allow(resource), "GET, PUT, HEAD");
+        assert_eq!(router.find(b"GET", b"/nope"), Found::Nothing);
+        assert_eq!(router.find(b"GET", b"/\xff"), Found::Nothing);
+    }
+
+    #[test]
+    fn conflicts_and_nonsense_are_refused() {
+        let mut router = router();
+        assert!(router.add("GET", "/items/{id}", 9).is_err());
+        assert!(router.add("GET", "/items/{other}", 9).is_err());
+        assert!(router.add("GET", "items", 9).is_err());
+        assert!(router.add("GET", "/{a", 9).is_err());
+        assert!(router.add("GET", &"/{a}".repeat(9), 9).is_err());
+    }
+}
