@@ -1,7 +1,9 @@
 """The native module. Each section below is bound by the file of `rust/bind/src` that it names."""
 
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from contextvars import Context
+from types import FrameType
 from typing import Any, final
 
 __version__: str
@@ -91,6 +93,51 @@ class Exchange:
     def end(self) -> None:
         """Completes a streamed answer; a length not met closes the connection."""
 
+# --- task.rs ---
+
+@final
+class RequestTask:
+    """Duck-types `asyncio.Task`; the engine makes one for each request that has a coroutine."""
+
+    _asyncio_future_blocking: bool
+    _log_destroy_pending: bool
+    @staticmethod
+    def alone(
+        lp: AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        context: Context | None = None,
+        name: str | None = None,
+    ) -> RequestTask:
+        """A task started by the loop: for `loop.set_task_factory`."""
+    def __call__(self, future: Future[Any] | None = None) -> None: ...
+    def __await__(self) -> Generator[Any, None, Any]: ...
+    def cancel(self, msg: Any | None = None) -> bool: ...
+    def cancelling(self) -> int: ...
+    def uncancel(self) -> int: ...
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def result(self) -> Any: ...
+    def exception(self) -> BaseException | None: ...
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: Context | None = None
+    ) -> None: ...
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> int: ...
+    def get_coro(self) -> Coroutine[Any, Any, Any] | None: ...
+    def get_context(self) -> Context | None: ...
+    def get_loop(self) -> AbstractEventLoop: ...
+    def get_name(self) -> str: ...
+    def set_name(self, name: str) -> None: ...
+    def get_stack(self, *, limit: int | None = None) -> list[FrameType]: ...
+    @property
+    def _loop(self) -> AbstractEventLoop: ...
+    @property
+    def _fut_waiter(self) -> Future[Any] | None: ...
+    @property
+    def _cancel_message(self) -> Any | None: ...
+    @property
+    def _must_cancel(self) -> bool: ...
+
 # --- engine.rs ---
 
 @final
@@ -98,7 +145,7 @@ class Engine:
     """The poller: one epoll set, watched by the loop through `fileno`.
 
     Args:
-        loop: the running loop.
+        lp: the running loop.
         limits: the fields of `megahertz.settings.Limits`, by name.
         encode: `Service.encode`.
         failed: `Service.failed`.
@@ -108,7 +155,7 @@ class Engine:
 
     def __new__(
         cls,
-        loop: AbstractEventLoop,
+        lp: AbstractEventLoop,
         limits: Mapping[str, float],
         *,
         encode: Callable[[Any], bytes],
@@ -119,6 +166,7 @@ class Engine:
     def fileno(self) -> int: ...
     def poll(self) -> None:
         """Serves what is ready; the loop's reader callback."""
+    def _pump(self) -> None: ...
     def add_route(
         self,
         methods: Sequence[str],

@@ -1,7 +1,402 @@
-//! The engine as Python sees it.
+//! The engine as Python sees it: routes and hooks in, the poller's callback out.
+use crate::answer::Answer;
+use crate::calls;
+use crate::exchange::{Exchange, Reason};
+use crate::runtime::Runtime;
+use crate::task::RequestTask;
+use poll::{Event, Prepared, Reactor, Settings, Token};
+use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rustix::fd::{AsRawFd, BorrowedFd};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use wire::{Refusal, Router, reply};
 
-/// Adds this module's classes to `megahertz._core`.
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+/// What a route's answers look like, rendered once.
+pub struct Route {
+    pub endpoint: Py<PyAny>,
+    pub bare: bool,
+    pub status: u16,
+    pub deadline: Option<f64>,
+    pub json: Vec<u8>,
+    pub text: Vec<u8>,
+    pub octets: Vec<u8>,
+}
+
+impl Route {
+    fn new(endpoint: Py<PyAny>, bare: bool, status: u16, deadline: Option<f64>) -> Route {
+        let head =
+            |kind: &[u8]| reply::render(status, &[(b"content-type".to_vec(), kind.to_vec())]);
+        Route {
+            endpoint,
+            bare,
+            status,
+            deadline,
+            json: head(b"application/json"),
+            text: head(b"text/plain; charset=utf-8"),
+            octets: head(b"application/octet-stream"),
+        }
+    }
+}
+
+/// What the application does for the engine.
+pub struct Hooks {
+    pub encode: Py<PyAny>,
+    pub failed: Py<PyAny>,
+    pub expired: Py<PyAny>,
+    pub idle: Py<PyAny>,
+}
+
+/// The fallback's number in the route table.
+pub const FALLBACK: u32 = u32::MAX;
+
+#[pyclass(module = "megahertz._core")]
+pub struct Engine {
+    pub reactor: Reactor,
+    pub runtime: Arc<Runtime>,
+    pub hooks: Arc<Hooks>,
+    pub router: Router,
+    pub routes: Vec<Arc<Route>>,
+    pub fallback: Option<Arc<Route>>,
+    /// Suspended requests by serial; asyncio itself only keeps weak references to tasks.
+    pub running: HashMap<u64, (Py<RequestTask>, Py<Exchange>)>,
+    /// The serial of the request that a connection waits for.
+    pub slots: Vec<u64>,
+    pub drains: HashMap<u64, Vec<Py<PyAny>>>,
+    pub serial: u64,
+    pub high_water: usize,
+    polling: bool,
+    pump_due: bool,
+    pub panics: u64,
+    /// KeyboardInterrupt or SystemExit of a handler: let out of the loop after the batch.
+    pub fatal: Option<PyErr>,
+}
+
+fn number(limits: &Bound<'_, PyDict>, name: &str) -> PyResult<f64> {
+    let value = limits.get_item(name)?.ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
+    let value: f64 = value.extract()?;
+    if value >= 0.0 && value.is_finite() {
+        return Ok(value);
+    }
+    Err(PyValueError::new_err(format!("{name}={value}: not a finite number from 0 on")))
+}
+
+fn settings(limits: &Bound<'_, PyDict>) -> PyResult<Settings> {
+    let count = |name: &str| number(limits, name).map(|value| value as usize);
+    let nanos = |name: &str| number(limits, name).map(|value| (value * 1e9) as u64);
+    Ok(Settings {
+        bounds: wire::Bounds {
+            head: count("head_bytes")?,
+            fields: count("headers")?,
+            target: count("target_bytes")?,
+        },
+        body: count("body_bytes")?,
+        head_timeout: nanos("head_timeout")?,
+        idle_timeout: nanos("idle_timeout")?,
+        body_grace: nanos("body_grace")?,
+        body_rate: count("body_rate")? as u64,
+        write_timeout: nanos("write_timeout")?,
+        unsent: count("unsent_bytes")?,
+        requests: count("requests")? as u32,
+        connections: count("connections")?,
+    })
+}
+
+fn refused(error: rustix::io::Errno) -> PyErr {
+    PyOSError::new_err((error.raw_os_error(), error.to_string()))
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (lp, limits, *, encode, failed, expired, idle))]
+    fn new(
+        py: Python<'_>,
+        lp: Py<PyAny>,
+        limits: &Bound<'_, PyDict>,
+        encode: Py<PyAny>,
+        failed: Py<PyAny>,
+        expired: Py<PyAny>,
+        idle: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let settings = settings(limits)?;
+        Ok(Engine {
+            reactor: Reactor::new(settings).map_err(refused)?,
+            runtime: Arc::new(Runtime::new(py, lp)?),
+            hooks: Arc::new(Hooks { encode, failed, expired, idle }),
+            router: Router::default(),
+            routes: vec![],
+            fallback: None,
+            running: HashMap::new(),
+            slots: vec![],
+            drains: HashMap::new(),
+            serial: 0,
+            high_water: settings.unsent,
+            polling: false,
+            pump_due: false,
+            panics: 0,
+            fatal: None,
+        })
+    }
+
+    fn fileno(&self) -> i32 {
+        self.reactor.fd().as_raw_fd()
+    }
+
+    #[pyo3(signature = (methods, pattern, endpoint, *, bare=false, status=200, deadline=None))]
+    fn add_route(
+        &mut self,
+        methods: Vec<String>,
+        pattern: &str,
+        endpoint: Py<PyAny>,
+        bare: bool,
+        status: u16,
+        deadline: Option<f64>,
+    ) -> PyResult<()> {
+        let index = self.routes.len();
+        for method in &methods {
+            self.router.add(method, pattern, index).map_err(PyValueError::new_err)?;
+        }
+        self.routes.push(Arc::new(Route::new(endpoint, bare, status, deadline)));
+        Ok(())
+    }
+
+    fn set_fallback(&mut self, endpoint: Py<PyAny>) {
+        self.fallback = Some(Arc::new(Route::new(endpoint, false, 200, None)));
+    }
+
+    fn set_refusal(
+        &mut self,
+        py: Python<'_>,
+        status: u16,
+        answer: &Bound<'_, Answer>,
+    ) -> PyResult<()> {
+        let refusal = Refusal::ALL.into_iter().find(|refusal| refusal.status() == status);
+        let refusal = refusal.ok_or_else(|| {
+            PyValueError::new_err(format!("the engine never refuses with {status}"))
+        })?;
+        let answer = answer.borrow();
+        let body = answer.body_bytes(py).as_bytes().to_vec();
+        let prepared = Prepared { rendered: answer.rendered().to_vec(), body };
+        self.reactor.set_refusal(refusal, prepared);
+        Ok(())
+    }
+
+    fn listen(&mut self, fd: i32) -> PyResult<()> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("a closed socket"));
+        }
+        // SAFETY: the caller keeps its socket open during this call; it is duplicated at once.
+        let socket = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
+        rustix::io::ioctl_fionbio(&socket, true).map_err(refused)?;
+        self.reactor.listen(socket).map_err(refused)
+    }
+
+    /// The loop's reader callback.
+    fn poll(slf: &Bound<'_, Self>) -> PyResult<()> {
+        {
+            let mut engine = slf.borrow_mut();
+            if engine.polling {
+                // A handler that runs the loop inside itself: the outer batch goes on after it.
+                return Ok(());
+            }
+            engine.reactor.turn();
+        }
+        Self::pump(slf)
+    }
+
+    /// Goes on with what `pump_later` left for the loop's next turn.
+    fn _pump(slf: &Bound<'_, Self>) -> PyResult<()> {
+        {
+            let mut engine = slf.borrow_mut();
+            engine.pump_due = false;
+            engine.reactor.touch();
+        }
+        Self::pump(slf)
+    }
+
+    fn stop(&mut self) {
+        self.reactor.stop();
+    }
+
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let running: Vec<_> = {
+            let mut engine = slf.borrow_mut();
+            engine.reactor.close_all();
+            let pair = |(task, exchange): &(Py<RequestTask>, Py<Exchange>)| {
+                (task.clone_ref(py), exchange.clone_ref(py))
+            };
+            engine.running.values().map(pair).collect()
+        };
+        for (task, exchange) in running {
+            exchange.get().set_ended();
+            Self::cancel(&task.into_bound(py), exchange.get(), Reason::Closing)?;
+        }
+        Ok(())
+    }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        for (name, value) in self.reactor.statistics().each() {
+            all.set_item(name, value)?;
+        }
+        all.set_item("panics", self.panics)?;
+        all.set_item("connections", self.reactor.connections())?;
+        all.set_item("running", self.running.len())?;
+        Ok(all)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for route in self.routes.iter().chain(&self.fallback) {
+            visit.call(&route.endpoint)?;
+        }
+        for hook in [&self.hooks.encode, &self.hooks.failed, &self.hooks.expired, &self.hooks.idle]
+        {
+            visit.call(hook)?;
+        }
+        for (task, exchange) in self.running.values() {
+            visit.call(task)?;
+            visit.call(exchange)?;
+        }
+        for future in self.drains.values().flatten() {
+            visit.call(future)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&mut self) {
+        self.routes.clear();
+        self.fallback = None;
+        self.running.clear();
+        self.drains.clear();
+    }
+}
+
+impl Engine {
+    /// Acts on everything that is ready. Nothing is borrowed while Python runs.
+    pub fn pump(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if std::mem::replace(&mut slf.borrow_mut().polling, true) {
+            return Ok(());
+        }
+        loop {
+            let event = slf.borrow_mut().reactor.next_event();
+            let Some(event) = event else { break };
+            let token = match &event {
+                Event::Request(incoming) => Some(incoming.token),
+                _ => None,
+            };
+            // A bug of ours costs the peer a 500, not the worker its life. No state is half
+            // changed by it: borrows are short, and end before Python runs.
+            if catch_unwind(AssertUnwindSafe(|| Self::act(slf, event))).is_err() {
+                let mut engine = slf.borrow_mut();
+                engine.panics += 1;
+                if let Some(token) = token {
+                    engine.reactor.decline(token, Refusal::Broken, "");
+                }
+            }
+        }
+        let mut engine = slf.borrow_mut();
+        engine.polling = false;
+        let fatal = engine.fatal.take();
+        drop(engine);
+        fatal.map_or(Ok(()), Err)
+    }
+
+    /// Pumps from the loop's next turn: for answers that end outside a batch.
+    pub fn pump_later(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let lp = {
+            let mut engine = slf.borrow_mut();
+            if engine.polling || std::mem::replace(&mut engine.pump_due, true) {
+                return Ok(());
+            }
+            engine.runtime.lp.clone_ref(slf.py())
+        };
+        let later = slf.getattr(intern!(slf.py(), "_pump"))?;
+        lp.call_method1(slf.py(), intern!(slf.py(), "call_soon"), (later,)).map(drop)
+    }
+
+    fn act(slf: &Bound<'_, Self>, event: Event) {
+        let py = slf.py();
+        let result = match event {
+            Event::Request(incoming) => {
+                Self::request(slf, incoming);
+                Ok(())
+            }
+            Event::Gone(token) => Self::interrupt(slf, token, Reason::Gone),
+            Event::Expired(token) => Self::interrupt(slf, token, Reason::Deadline),
+            Event::Drained(token) => Self::drained(slf, token),
+            Event::Idle => {
+                let idle = slf.borrow().hooks.idle.clone_ref(py);
+                idle.call0(py).map(drop)
+            }
+        };
+        if let Err(error) = result {
+            error.write_unraisable(py, Some(slf.as_any()));
+        }
+    }
+
+    /// Cancels the handler that a connection waits for.
+    fn interrupt(slf: &Bound<'_, Self>, token: Token, reason: Reason) -> PyResult<()> {
+        let py = slf.py();
+        let found = {
+            let engine = slf.borrow();
+            let serial = engine.slots.get(token.index as usize).copied().unwrap_or(0);
+            let running = engine.running.get(&serial);
+            let found =
+                running.map(|(task, exchange)| (task.clone_ref(py), exchange.clone_ref(py)));
+            found.filter(|(_, exchange)| exchange.get().token == token)
+        };
+        let Some((task, exchange)) = found else { return Ok(()) };
+        if reason == Reason::Gone {
+            exchange.get().set_ended();
+            Self::release_drains(slf, exchange.get().serial, "cancel")?;
+        }
+        Self::cancel(&task.into_bound(py), exchange.get(), reason)
+    }
+
+    fn cancel(task: &Bound<'_, RequestTask>, exchange: &Exchange, reason: Reason) -> PyResult<()> {
+        let py = task.py();
+        exchange.set_reason(reason);
+        let message = match reason {
+            Reason::Gone => intern!(py, "client disconnected"),
+            Reason::Deadline => intern!(py, "deadline exceeded"),
+            Reason::Closing | Reason::None => intern!(py, "server closed"),
+        };
+        RequestTask::cancel(task, Some(message.clone().into_any().unbind())).map(drop)
+    }
+
+    fn drained(slf: &Bound<'_, Self>, token: Token) -> PyResult<()> {
+        let serial = slf.borrow().slots.get(token.index as usize).copied().unwrap_or(0);
+        Self::release_drains(slf, serial, "set_result")
+    }
+
+    fn release_drains(slf: &Bound<'_, Self>, serial: u64, how: &str) -> PyResult<()> {
+        let py = slf.py();
+        let waiters = slf.borrow_mut().drains.remove(&serial).unwrap_or_default();
+        for future in waiters {
+            let future = future.bind(py);
+            if calls::method(intern!(py, "done"), [future], None)?.is_truthy()? {
+                continue;
+            }
+            if how == "cancel" {
+                future.call_method0("cancel")?;
+            } else {
+                future.call_method1("set_result", (py.None(),))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds this idea's classes to `megahertz._core`.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Answer>()?;
+    module.add_class::<Exchange>()?;
+    module.add_class::<RequestTask>()?;
+    module.add_class::<Engine>()
 }

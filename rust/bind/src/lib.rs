@@ -3,9 +3,15 @@
 //! Each sibling file binds one idea and adds its own classes; this file is only the list.
 use pyo3::prelude::*;
 
+mod answer;
+mod calls;
+mod dispatch;
 mod engine;
+mod exchange;
 mod journal;
 mod load;
+mod runtime;
+mod task;
 
 /// The native half of megahertz; imported by `megahertz.engine.native` alone.
 #[pymodule(gil_used = true)]

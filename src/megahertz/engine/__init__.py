@@ -1,3 +1,17 @@
 """The poller inside the asyncio loop."""
 
-__all__: list[str] = []
+from megahertz.engine.native import Answer, Engine, Exchange
+from megahertz.engine.server import Server
+from megahertz.engine.service import Endpoint, Route, Service
+from megahertz.engine.statistics import ServerStatistics
+
+__all__ = [
+    "Answer",
+    "Endpoint",
+    "Engine",
+    "Exchange",
+    "Route",
+    "Server",
+    "ServerStatistics",
+    "Service",
+]

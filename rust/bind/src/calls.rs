@@ -1,0 +1,123 @@
+//! Calls into the C API that PyO3 has no safe form of, and nearly all the `unsafe` of the crate.
+//!
+//! The five symbols below are exported by every CPython from 3.9 on with an unchanged signature;
+//! they are declared here because the limited API of 3.11 does not list them (feature `abi3`).
+use pyo3::ffi::{self, PyObject};
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+use std::os::raw::c_int;
+
+unsafe extern "C" {
+    fn PyContext_CopyCurrent() -> *mut PyObject;
+    fn PyContext_Enter(context: *mut PyObject) -> c_int;
+    fn PyContext_Exit(context: *mut PyObject) -> c_int;
+    fn PyObject_Vectorcall(
+        callable: *mut PyObject,
+        arguments: *const *mut PyObject,
+        count: usize,
+        names: *mut PyObject,
+    ) -> *mut PyObject;
+    fn PyObject_VectorcallMethod(
+        name: *mut PyObject,
+        arguments: *const *mut PyObject,
+        count: usize,
+        names: *mut PyObject,
+    ) -> *mut PyObject;
+}
+
+pub type Object<'py> = Bound<'py, PyAny>;
+
+/// `contextvars.copy_context()`.
+pub fn copy_context(py: Python<'_>) -> PyResult<Object<'_>> {
+    // SAFETY: we are attached; it gives a new reference, or NULL with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(py, PyContext_CopyCurrent()) }
+}
+
+/// Runs `f` inside `context`, and leaves it again even when `f` panics.
+pub fn in_context<R>(context: &Object<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
+    struct Guard<'a, 'py>(&'a Object<'py>);
+    impl Drop for Guard<'_, '_> {
+        fn drop(&mut self) {
+            // SAFETY: entered below by this thread, and guards nest as the calls do.
+            unsafe { PyContext_Exit(self.0.as_ptr()) };
+        }
+    }
+    // SAFETY: `context` is a contextvars.Context (only `copy_context` makes what comes here).
+    if unsafe { PyContext_Enter(context.as_ptr()) } < 0 {
+        return Err(PyErr::fetch(context.py()));
+    }
+    let _guard = Guard(context);
+    Ok(f())
+}
+
+/// `callable(*arguments)` without building a tuple.
+pub fn call<'py, const N: usize>(
+    callable: &Object<'py>,
+    arguments: [&Object<'py>; N],
+) -> PyResult<Object<'py>> {
+    let pointers = arguments.map(Bound::as_ptr);
+    // SAFETY: N borrowed references that outlive the call; the result is new, or NULL and an error.
+    unsafe {
+        let result =
+            PyObject_Vectorcall(callable.as_ptr(), pointers.as_ptr(), N, std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(callable.py(), result)
+    }
+}
+
+/// `arguments[0].name(*arguments[1:])`, the last `names.len()` of them by keyword.
+pub fn method<'py, const N: usize>(
+    name: &Bound<'py, PyString>,
+    arguments: [&Object<'py>; N],
+    names: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Object<'py>> {
+    let pointers = arguments.map(Bound::as_ptr);
+    let (count, names) =
+        names.map_or((0, std::ptr::null_mut()), |names| (names.len(), names.as_ptr()));
+    // SAFETY: as in `call`; `names` is a tuple of strings for the last `count` arguments.
+    unsafe {
+        let result = PyObject_VectorcallMethod(name.as_ptr(), pointers.as_ptr(), N - count, names);
+        Bound::from_owned_ptr_or_err(name.py(), result)
+    }
+}
+
+/// What one step of a coroutine came to.
+pub enum Step<'py> {
+    Yielded(Object<'py>),
+    Returned(Object<'py>),
+    Raised(PyErr),
+}
+
+/// `coroutine.send(None)`, without a StopIteration.
+pub fn send<'py>(coroutine: &Object<'py>) -> Step<'py> {
+    let py = coroutine.py();
+    let mut out = std::ptr::null_mut();
+    // SAFETY: takes any object; `out` is a new reference unless it failed, when an error is set.
+    unsafe {
+        match ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &raw mut out) {
+            ffi::PySendResult::PYGEN_RETURN => Step::Returned(Bound::from_owned_ptr(py, out)),
+            ffi::PySendResult::PYGEN_NEXT => Step::Yielded(Bound::from_owned_ptr(py, out)),
+            ffi::PySendResult::PYGEN_ERROR => Step::Raised(PyErr::fetch(py)),
+        }
+    }
+}
+
+/// `coroutine.throw(error)`, in the same shape.
+pub fn throw<'py>(coroutine: &Object<'py>, error: &PyErr) -> Step<'py> {
+    let py = coroutine.py();
+    match method(pyo3::intern!(py, "throw"), [coroutine, error.value(py).as_any()], None) {
+        Ok(value) => Step::Yielded(value),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) => {
+            match error.value(py).getattr("value") {
+                Ok(value) => Step::Returned(value),
+                Err(error) => Step::Raised(error),
+            }
+        }
+        Err(error) => Step::Raised(error),
+    }
+}
+
+/// The reference count (under the GIL).
+pub fn references<T>(object: &Bound<'_, T>) -> isize {
+    // SAFETY: a live object.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}

@@ -1,0 +1,275 @@
+//! From a whole request to its handler, and from what the handler gave to the answer.
+use crate::answer::Answer;
+use crate::calls::{self, Object};
+use crate::engine::{Engine, FALLBACK, Route};
+use crate::exchange::{Exchange, Reason};
+use crate::task::{Outcome, Owner, RequestTask, is_fatal};
+use poll::{Body, Incoming};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyString};
+use std::sync::Arc;
+use wire::{Found, Refusal};
+
+/// Bodies from here on are sent from the bytes object instead of being copied (spike.md, 6).
+const SHARE_BYTES: usize = 16 * 1024;
+
+impl Engine {
+    /// Routes a request, and runs the first step of its handler in place.
+    pub fn request(slf: &Bound<'_, Self>, incoming: Incoming) {
+        let py = slf.py();
+        let (serial, index, params, route) = {
+            let mut engine = slf.borrow_mut();
+            let engine = &mut *engine;
+            let head = &incoming.head;
+            let path = match head.path.of(&incoming.bytes) {
+                b"" => b"/",
+                path => path,
+            };
+            let found = engine.router.find(head.method.of(&incoming.bytes), path);
+            let (index, params, route) = match (found, &engine.fallback) {
+                (Found::Route(index, params, count), _) => {
+                    (index as u32, (params, count), engine.routes[index].clone())
+                }
+                (_, Some(fallback)) => (FALLBACK, Default::default(), fallback.clone()),
+                (Found::OtherMethods(resource), None) => {
+                    let allow = format!("allow: {}\r\n", engine.router.allow(resource));
+                    return engine.reactor.decline(incoming.token, Refusal::NotAllowed, &allow);
+                }
+                (Found::Nothing, None) => {
+                    return engine.reactor.decline(incoming.token, Refusal::NotFound, "");
+                }
+            };
+            engine.serial += 1;
+            (engine.serial, index, params, route)
+        };
+        let token = incoming.token;
+        let exchange = Exchange::new(slf.clone().unbind(), incoming, serial, index, params);
+        let Ok(exchange) = Bound::new(py, exchange) else {
+            return slf.borrow_mut().reactor.decline(token, Refusal::Broken, "");
+        };
+        let outcome = Self::begin(slf, &exchange, &route).unwrap_or_else(Outcome::Failed);
+        if !matches!(outcome, Outcome::Suspended) {
+            Self::answer(slf, &exchange, &route, outcome);
+        }
+    }
+
+    /// Calls the endpoint in a context of its own; a coroutine becomes a task and is stepped.
+    fn begin<'py>(
+        slf: &Bound<'py, Self>,
+        exchange: &Bound<'py, Exchange>,
+        route: &Arc<Route>,
+    ) -> PyResult<Outcome<'py>> {
+        let py = slf.py();
+        let context = calls::copy_context(py)?;
+        calls::in_context(&context, || {
+            let endpoint = route.endpoint.bind(py);
+            let value = if route.bare {
+                calls::call(endpoint, [])?
+            } else {
+                calls::call(endpoint, [exchange.as_any()])?
+            };
+            let runtime = slf.borrow().runtime.clone();
+            if !runtime.is_coroutine(&value) {
+                return Ok(Outcome::Done(value));
+            }
+            let owner = Owner { engine: slf.clone().unbind(), exchange: exchange.clone().unbind() };
+            let task = RequestTask::new(
+                Some(owner),
+                runtime.clone(),
+                value.unbind(),
+                context.clone().unbind(),
+            );
+            let task = Bound::new(py, task)?;
+            let outcome = runtime.within(&task, || RequestTask::step(&task, &runtime, None))?;
+            if matches!(outcome, Outcome::Suspended) {
+                Self::suspend(slf, exchange, route, &task)?;
+            } else if calls::references(&task) > 1 {
+                // Somebody kept it: they see it end.
+                RequestTask::settle(&task, &runtime, &outcome)?;
+            }
+            Ok(outcome)
+        })?
+    }
+
+    fn suspend(
+        slf: &Bound<'_, Self>,
+        exchange: &Bound<'_, Exchange>,
+        route: &Route,
+        task: &Bound<'_, RequestTask>,
+    ) -> PyResult<()> {
+        let this = exchange.get();
+        let runtime = {
+            let mut engine = slf.borrow_mut();
+            let index = this.token.index as usize;
+            if engine.slots.len() <= index {
+                engine.slots.resize(index + 1, 0);
+            }
+            engine.slots[index] = this.serial;
+            let held = (task.clone().unbind(), exchange.clone().unbind());
+            engine.running.insert(this.serial, held);
+            if let Some(deadline) = route.deadline {
+                let at = engine.reactor.now() + (deadline * 1e9) as u64;
+                engine.reactor.set_deadline(this.token, at);
+            }
+            engine.runtime.clone()
+        };
+        runtime.register(task)
+    }
+
+    /// A suspended handler has ended; called by its task, from the loop.
+    pub fn complete(
+        slf: &Bound<'_, Self>,
+        exchange: &Bound<'_, Exchange>,
+        outcome: Outcome<'_>,
+    ) -> PyResult<()> {
+        let this = exchange.get();
+        let (held, route, drains) = {
+            let mut engine = slf.borrow_mut();
+            engine.reactor.touch();
+            let held = engine.running.remove(&this.serial);
+            (held, engine.route(this.route), engine.drains.remove(&this.serial))
+        };
+        if let Some(route) = route {
+            Self::answer(slf, exchange, &route, outcome);
+        }
+        // Dropped with nothing borrowed: that may run finalizers, which may call us.
+        drop((held, drains));
+        Self::pump(slf)
+    }
+
+    fn route(&self, index: u32) -> Option<Arc<Route>> {
+        if index == FALLBACK {
+            self.fallback.clone()
+        } else {
+            self.routes.get(index as usize).cloned()
+        }
+    }
+
+    /// Writes what a handler came to, and closes the exchange.
+    fn answer(
+        slf: &Bound<'_, Self>,
+        exchange: &Bound<'_, Exchange>,
+        route: &Arc<Route>,
+        outcome: Outcome<'_>,
+    ) {
+        let this = exchange.get();
+        let written = match outcome {
+            Outcome::Suspended => return,
+            Outcome::Done(value) if this.is_started() => {
+                drop(value);
+                Self::finish_stream(slf, this);
+                Ok(())
+            }
+            Outcome::Done(value) => Self::write_value(slf, this, route, &value),
+            Outcome::Failed(error) | Outcome::Cancelled(error) => Err(error),
+        };
+        if let Err(error) = written {
+            Self::fail(slf, exchange, route, error);
+        }
+        this.set_ended();
+    }
+
+    /// The handler returned before it ended its stream: that ends it.
+    fn finish_stream(slf: &Bound<'_, Self>, exchange: &Exchange) {
+        if !exchange.is_ended() {
+            slf.borrow_mut().reactor.end(exchange.token);
+        }
+    }
+
+    fn write_value(
+        slf: &Bound<'_, Self>,
+        exchange: &Exchange,
+        route: &Arc<Route>,
+        value: &Object<'_>,
+    ) -> PyResult<()> {
+        if exchange.is_ended() {
+            return Ok(()); // The peer has gone.
+        }
+        let py = slf.py();
+        let (token, status) = (exchange.token, route.status);
+        if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+            Self::send(slf, token, status, &route.octets, bytes);
+            return Ok(());
+        }
+        if let Ok(answer) = value.cast::<Answer>() {
+            let answer = answer.borrow();
+            let body = answer.body_bytes(py);
+            Self::send(slf, token, answer.status(), answer.rendered(), &body);
+            return Ok(());
+        }
+        if let Ok(text) = value.cast_exact::<PyString>() {
+            let body = Body::Copied(text.to_str()?.as_bytes());
+            slf.borrow_mut().reactor.reply(token, status, &route.text, body);
+            return Ok(());
+        }
+        if value.is_none() {
+            let rendered = wire::reply::render(204, &[]);
+            slf.borrow_mut().reactor.reply(token, 204, &rendered, Body::Copied(b""));
+            return Ok(());
+        }
+        let hooks = slf.borrow().hooks.clone();
+        let encoded = calls::call(hooks.encode.bind(py), [value])?;
+        let Ok(bytes) = encoded.cast::<PyBytes>() else {
+            return Err(PyTypeError::new_err("encode() gives bytes"));
+        };
+        Self::send(slf, token, status, &route.json, bytes);
+        Ok(())
+    }
+
+    fn send(
+        slf: &Bound<'_, Self>,
+        token: poll::Token,
+        status: u16,
+        rendered: &[u8],
+        bytes: &Bound<'_, PyBytes>,
+    ) {
+        let data = bytes.as_bytes();
+        let body = if data.len() < SHARE_BYTES {
+            Body::Copied(data)
+        } else {
+            Body::Shared(Box::new(PyBackedBytes::from(bytes.clone())))
+        };
+        slf.borrow_mut().reactor.reply(token, status, rendered, body);
+    }
+
+    /// The handler raised, was cancelled, or gave what cannot be written.
+    fn fail(
+        slf: &Bound<'_, Self>,
+        exchange: &Bound<'_, Exchange>,
+        route: &Arc<Route>,
+        error: PyErr,
+    ) {
+        let (py, this) = (slf.py(), exchange.get());
+        if is_fatal(py, &error) {
+            slf.borrow_mut().fatal = Some(error.clone_ref(py));
+        }
+        let cancelled = slf.borrow().runtime.is_cancelled(py, &error);
+        if cancelled && matches!(this.reason(), Reason::Gone | Reason::Closing) {
+            return;
+        }
+        let hooks = slf.borrow().hooks.clone();
+        let told = if cancelled && this.reason() == Reason::Deadline {
+            hooks.expired.call1(py, (route.deadline.unwrap_or(0.0),))
+        } else {
+            Ok(error.into_value(py).into_any())
+        };
+        let answer = told.and_then(|told| {
+            calls::call(hooks.failed.bind(py), [exchange.as_any(), told.bind(py)])
+        });
+        if this.is_started() && !this.is_ended() {
+            // Half an answer is out: only closing tells the peer that it is not whole.
+            slf.borrow_mut().reactor.abort(this.token);
+        } else if !this.is_ended() {
+            let written = answer.and_then(|answer| match answer.cast::<Answer>() {
+                Ok(_) => Self::write_value(slf, this, route, &answer),
+                Err(_) => Err(PyTypeError::new_err("failed() gives an Answer")),
+            });
+            if let Err(error) = written {
+                error.write_unraisable(py, Some(exchange.as_any()));
+                slf.borrow_mut().reactor.decline(this.token, Refusal::Broken, "");
+            }
+        }
+    }
+}

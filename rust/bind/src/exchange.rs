@@ -1,0 +1,302 @@
+//! One request as Python sees it, and the way to its answer.
+//!
+//! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
+use crate::answer;
+use crate::engine::Engine;
+use poll::{Content, Incoming, Token};
+use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use wire::{Head, Span, percent, reply};
+
+/// Unsent bytes of a streamed answer above which writing raises: a writer that ignores `drain`
+/// would otherwise fill the memory (asyncio's transports have no such bound, and users met it).
+const MOST_UNSENT: usize = 64 * 1024 * 1024;
+
+/// Why a handler was cancelled by the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// It was not.
+    None,
+    /// The peer left.
+    Gone,
+    /// Its time is up.
+    Deadline,
+    /// The server closes.
+    Closing,
+}
+
+const STARTED: u8 = 1;
+const ENDED: u8 = 2;
+
+#[pyclass(frozen, module = "megahertz._core")]
+pub struct Exchange {
+    engine: Py<Engine>,
+    pub token: Token,
+    /// Which request of the engine: a connection serves many.
+    pub serial: u64,
+    /// The route's number; the engine's table has the rest.
+    pub route: u32,
+    bytes: Box<[u8]>,
+    head: Head,
+    content: Content,
+    params: [Span; wire::route::MOST_PARAMS],
+    count: u8,
+    state: AtomicU8,
+    reason: AtomicU8,
+    body: PyOnceLock<Py<PyBytes>>,
+}
+
+impl Exchange {
+    pub fn new(
+        engine: Py<Engine>,
+        incoming: Incoming,
+        serial: u64,
+        route: u32,
+        (params, count): ([Span; wire::route::MOST_PARAMS], usize),
+    ) -> Self {
+        let Incoming { token, head, bytes, content } = incoming;
+        Exchange {
+            engine,
+            token,
+            serial,
+            route,
+            bytes,
+            head,
+            content,
+            params,
+            count: count as u8,
+            state: AtomicU8::new(0),
+            reason: AtomicU8::new(Reason::None as u8),
+            body: PyOnceLock::new(),
+        }
+    }
+
+    pub fn is_started(&self) -> bool {
+        self.state.load(Relaxed) & STARTED != 0
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.state.load(Relaxed) & ENDED != 0
+    }
+
+    pub fn set_ended(&self) {
+        self.state.fetch_or(ENDED, Relaxed);
+    }
+
+    /// The first reason counts.
+    pub fn set_reason(&self, reason: Reason) {
+        let none = Reason::None as u8;
+        let _ = self.reason.compare_exchange(none, reason as u8, Relaxed, Relaxed);
+    }
+
+    pub fn reason(&self) -> Reason {
+        match self.reason.load(Relaxed) {
+            1 => Reason::Gone,
+            2 => Reason::Deadline,
+            3 => Reason::Closing,
+            _ => Reason::None,
+        }
+    }
+
+    fn text<'py>(&self, py: Python<'py>, span: Span) -> Bound<'py, PyString> {
+        PyString::new(py, &percent::decode(span.of(&self.bytes)))
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let of = |span: Span| span.of(&self.bytes);
+        self.head.fields.iter().map(move |field| (of(field.name), of(field.value)))
+    }
+
+    fn streaming(&self) -> PyResult<()> {
+        if self.is_ended() {
+            return Err(PyRuntimeError::new_err("the answer is complete, or its peer has gone"));
+        }
+        if !self.is_started() {
+            return Err(PyRuntimeError::new_err("the answer has not begun: call start() first"));
+        }
+        Ok(())
+    }
+}
+
+fn pair(address: Option<SocketAddr>) -> Option<(String, u16)> {
+    address.map(|address| (address.ip().to_canonical().to_string(), address.port()))
+}
+
+#[pymethods]
+impl Exchange {
+    #[getter]
+    fn method<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        match self.head.method.of(&self.bytes) {
+            b"GET" => pyo3::intern!(py, "GET").clone(),
+            b"POST" => pyo3::intern!(py, "POST").clone(),
+            // httparse lets only token characters through.
+            other => PyString::new(py, &String::from_utf8_lossy(other)),
+        }
+    }
+
+    #[getter]
+    fn path<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        if self.head.path.len == 0 {
+            return pyo3::intern!(py, "/").clone();
+        }
+        self.text(py, self.head.path)
+    }
+
+    #[getter]
+    fn raw_path<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        match self.head.path.of(&self.bytes) {
+            b"" => PyBytes::new(py, b"/"),
+            path => PyBytes::new(py, path),
+        }
+    }
+
+    #[getter]
+    fn query<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.head.query.of(&self.bytes))
+    }
+
+    #[getter]
+    fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let base = self.head.path.at;
+        let shifted = |span: &Span| Span { at: base + span.at, len: span.len };
+        PyTuple::new(
+            py,
+            self.params[..self.count as usize].iter().map(|s| self.text(py, shifted(s))),
+        )
+    }
+
+    #[getter]
+    fn version<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        match self.head.minor {
+            0 => pyo3::intern!(py, "1.0").clone(),
+            _ => pyo3::intern!(py, "1.1").clone(),
+        }
+    }
+
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let lower = |name: &[u8]| PyBytes::new(py, &name.to_ascii_lowercase());
+        self.each().map(|(name, value)| (lower(name), PyBytes::new(py, value))).collect()
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let (_, value) =
+            self.each().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))?;
+        Some(value.iter().map(|&byte| byte as char).collect())
+    }
+
+    #[getter]
+    fn body(&self, py: Python<'_>) -> Py<PyBytes> {
+        let make = || {
+            let body = match &self.content {
+                Content::Behind => &self.bytes[self.head.len..],
+                Content::Apart(bytes) => bytes,
+            };
+            PyBytes::new(py, body).unbind()
+        };
+        self.body.get_or_init(py, make).clone_ref(py)
+    }
+
+    #[getter]
+    fn peer(&self, py: Python<'_>) -> Option<(String, u16)> {
+        pair(self.engine.borrow(py).reactor.peer(self.token).filter(|_| !self.is_ended()))
+    }
+
+    #[getter]
+    fn local(&self, py: Python<'_>) -> Option<(String, u16)> {
+        pair(self.engine.borrow(py).reactor.local(self.token).filter(|_| !self.is_ended()))
+    }
+
+    #[getter]
+    fn started(&self) -> bool {
+        self.is_started()
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.is_ended()
+    }
+
+    fn start(&self, py: Python<'_>, status: u16, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.is_started() || self.is_ended() {
+            return Err(PyRuntimeError::new_err("the answer has begun already"));
+        }
+        if !(200..=599).contains(&status) {
+            return Err(PyValueError::new_err(format!(
+                "status {status}: an answer has 200 to 599"
+            )));
+        }
+        let (mut fields, mut length) = (vec![], None);
+        for item in headers.try_iter()? {
+            let (name, value): (Vec<u8>, Vec<u8>) = item?.extract()?;
+            let (name, value) = answer::field(&name, &value)?;
+            if name == b"content-length" {
+                let text = String::from_utf8_lossy(&value);
+                let parsed = text.parse::<u64>();
+                length =
+                    Some(parsed.map_err(|_| PyValueError::new_err("content-length: no number"))?);
+            } else if !answer::is_ours(&name) {
+                fields.push((name, value));
+            }
+        }
+        self.state.fetch_or(STARTED, Relaxed);
+        let rendered = reply::render(status, &fields);
+        self.engine.borrow_mut(py).reactor.start(self.token, status, &rendered, length);
+        Ok(())
+    }
+
+    fn write(&self, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
+        self.streaming()?;
+        let mut engine = self.engine.borrow_mut(py);
+        match engine.reactor.write(self.token, data) {
+            Some(unsent) if unsent > MOST_UNSENT => {
+                engine.reactor.abort(self.token);
+                self.set_ended();
+                Err(PyBufferError::new_err("64 MiB unsent: await drain() when write() gives False"))
+            }
+            Some(unsent) => Ok(unsent <= engine.high_water),
+            None => {
+                self.set_ended();
+                Ok(true)
+            }
+        }
+    }
+
+    fn drain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let lp = self.engine.borrow(py).runtime.lp.clone_ref(py);
+        let future = lp.call_method0(py, "create_future")?;
+        let mut engine = self.engine.borrow_mut(py);
+        if !self.is_ended() && engine.reactor.want_drain(self.token) {
+            let waiters = engine.drains.entry(self.serial).or_default();
+            waiters.push(future.clone_ref(py));
+        } else {
+            drop(engine);
+            future.call_method1(py, "set_result", (py.None(),))?;
+        }
+        Ok(future)
+    }
+
+    fn end(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        this.streaming()?;
+        this.set_ended();
+        let engine = this.engine.bind(py);
+        engine.borrow_mut().reactor.end(this.token);
+        Engine::pump_later(engine)
+    }
+
+    fn __repr__(&self) -> String {
+        let of = |span: Span| String::from_utf8_lossy(span.of(&self.bytes)).into_owned();
+        format!("<Exchange {} {}>", of(self.head.method), of(self.head.path))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.engine)
+    }
+}

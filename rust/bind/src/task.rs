@@ -1,0 +1,513 @@
+//! A task for a request: asyncio's contract, stepped in place by the engine.
+//!
+//! # Theory
+//! `loop.create_task` costs a Handle, a turn of the loop and a wake-up before the first line of a
+//! handler runs (15.4 us a request against 10.8, spike.md). This class answers to what asyncio asks
+//! of a task (`current_task`, `timeout`, `TaskGroup`, `shield`, anyio's scopes) and lets the engine
+//! run the first step where the request was parsed. After a suspension it is an ordinary waiter:
+//! the future it waits for calls it back through the loop.
+//!
+//! # Rules
+//! - One object a request, never reused: its identity leaks through weak references.
+//! - No borrow of the cell is held while Python runs: a handler may call any method of its task.
+//! - Who cancels is told by `cancel(msg)`; the engine says "client disconnected" and the like.
+//!
+//! # Not equal to asyncio.Task
+//! `isinstance(task, asyncio.Task)` is False; `uncancel()` revokes a cancellation not yet delivered
+//! on every version (as 3.13 does); `all_tasks()` has it from its first suspension on.
+use crate::calls::{self, Object, Step};
+use crate::engine::Engine;
+use crate::exchange::Exchange;
+use crate::runtime::Runtime;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+use std::sync::Arc;
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Pending,
+    Finished,
+    Cancelled,
+}
+
+/// What a step, or a whole handler, came to.
+pub enum Outcome<'py> {
+    Suspended,
+    Done(Object<'py>),
+    Failed(PyErr),
+    Cancelled(PyErr),
+}
+
+/// Whose task it is: the engine completes the exchange when it ends.
+pub struct Owner {
+    pub engine: Py<Engine>,
+    pub exchange: Py<Exchange>,
+}
+
+#[pyclass(weakref, module = "megahertz._core")]
+pub struct RequestTask {
+    owner: Option<Owner>,
+    runtime: Arc<Runtime>,
+    coroutine: Option<Py<PyAny>>,
+    context: Option<Py<PyAny>>,
+    waiter: Option<Py<PyAny>>,
+    callbacks: Vec<(Py<PyAny>, Py<PyAny>)>,
+    result: Option<Py<PyAny>>,
+    error: Option<PyErr>,
+    message: Option<Py<PyAny>>,
+    name: Option<Py<PyAny>>,
+    state: State,
+    must_cancel: bool,
+    cancels: u32,
+    #[pyo3(get, set, name = "_asyncio_future_blocking")]
+    blocking: bool,
+    /// asyncio's `run_until_complete` sets it; nothing here reads it.
+    #[pyo3(get, set, name = "_log_destroy_pending")]
+    log_destroy_pending: bool,
+}
+
+impl RequestTask {
+    pub fn new(
+        owner: Option<Owner>,
+        runtime: Arc<Runtime>,
+        coroutine: Py<PyAny>,
+        context: Py<PyAny>,
+    ) -> Self {
+        RequestTask {
+            owner,
+            runtime,
+            coroutine: Some(coroutine),
+            context: Some(context),
+            waiter: None,
+            callbacks: vec![],
+            result: None,
+            error: None,
+            message: None,
+            name: None,
+            state: State::Pending,
+            must_cancel: false,
+            cancels: 0,
+            blocking: false,
+            log_destroy_pending: true,
+        }
+    }
+
+    /// One step of the coroutine; the caller has entered the context and the task.
+    pub fn step<'py>(
+        slf: &Bound<'py, Self>,
+        runtime: &Runtime,
+        error: Option<PyErr>,
+    ) -> Outcome<'py> {
+        let py = slf.py();
+        let (mut error, coroutine) = {
+            let mut task = slf.borrow_mut();
+            task.waiter = None;
+            let cancel = std::mem::take(&mut task.must_cancel).then(|| task.message.take());
+            let error = match cancel {
+                Some(message) => error
+                    .filter(|error| runtime.is_cancelled(py, error))
+                    .or_else(|| Some(runtime.cancelled_error(py, message))),
+                None => error,
+            };
+            (error, task.coroutine.as_ref().map(|coroutine| coroutine.bind(py).clone()))
+        };
+        let Some(coroutine) = coroutine else {
+            return Outcome::Failed(PyRuntimeError::new_err("the task is done"));
+        };
+        loop {
+            let step = match &error {
+                None => calls::send(&coroutine),
+                Some(error) => calls::throw(&coroutine, error),
+            };
+            match step {
+                Step::Returned(value) => return Self::returned(slf, runtime, value),
+                Step::Raised(error) if runtime.is_cancelled(py, &error) => {
+                    return Outcome::Cancelled(error);
+                }
+                Step::Raised(error) => return Outcome::Failed(error),
+                Step::Yielded(future) => match Self::park(slf, runtime, &future) {
+                    Ok(()) => return Outcome::Suspended,
+                    Err(refused) => error = Some(refused),
+                },
+            }
+        }
+    }
+
+    /// It returned; a cancellation that came too late to be delivered still counts (as in asyncio).
+    fn returned<'py>(
+        slf: &Bound<'py, Self>,
+        runtime: &Runtime,
+        value: Object<'py>,
+    ) -> Outcome<'py> {
+        let message = {
+            let mut task = slf.borrow_mut();
+            std::mem::take(&mut task.must_cancel).then(|| task.message.take())
+        };
+        match message {
+            Some(message) => Outcome::Cancelled(runtime.cancelled_error(slf.py(), message)),
+            None => Outcome::Done(value),
+        }
+    }
+
+    /// The coroutine yielded: a future to wait for, or None (`asyncio.sleep(0)`).
+    fn park<'py>(slf: &Bound<'py, Self>, runtime: &Runtime, future: &Object<'py>) -> PyResult<()> {
+        let py = slf.py();
+        let context = slf.borrow().context.as_ref().map(|context| context.bind(py).clone());
+        let context = context.ok_or_else(|| PyRuntimeError::new_err("the task is done"))?;
+        if future.is_none() {
+            return runtime.soon(slf.as_any(), None, &context);
+        }
+        let blocking = intern!(py, "_asyncio_future_blocking");
+        match future.getattr_opt(blocking)? {
+            Some(value) if value.is_truthy()? => {}
+            _ => return Err(PyRuntimeError::new_err(format!("Task got bad yield: {future:?}"))),
+        }
+        if future.is(slf) {
+            return Err(PyRuntimeError::new_err(format!("Task cannot await on itself: {slf:?}")));
+        }
+        let lp = calls::method(intern!(py, "get_loop"), [future], None)?;
+        if !lp.is(runtime.lp.bind(py)) {
+            let text = format!("Task {slf:?} got Future {future:?} attached to a different loop");
+            return Err(PyRuntimeError::new_err(text));
+        }
+        future.setattr(blocking, false)?;
+        // The task itself is the callback: no bound method, no closure.
+        let name = intern!(py, "add_done_callback");
+        let keyword = Some(runtime.context_name.bind(py));
+        calls::method(name, [future, slf.as_any(), &context], keyword)?;
+        let message = {
+            let mut task = slf.borrow_mut();
+            task.waiter = Some(future.clone().unbind());
+            task.must_cancel.then(|| task.message.as_ref().map_or(py.None(), |m| m.clone_ref(py)))
+        };
+        if let Some(message) = message
+            && Self::cancel_future(future, message.bind(py))?
+        {
+            slf.borrow_mut().must_cancel = false;
+        }
+        Ok(())
+    }
+
+    fn cancel_future(future: &Object<'_>, message: &Object<'_>) -> PyResult<bool> {
+        let py = future.py();
+        if message.is_none() {
+            return calls::method(intern!(py, "cancel"), [future], None)?.is_truthy();
+        }
+        let keyword = pyo3::types::PyTuple::new(py, [intern!(py, "msg")])?;
+        calls::method(intern!(py, "cancel"), [future, message], Some(&keyword))?.is_truthy()
+    }
+
+    /// Records the end for whoever holds the task, and schedules the done callbacks.
+    pub fn settle(slf: &Bound<'_, Self>, runtime: &Runtime, outcome: &Outcome<'_>) -> PyResult<()> {
+        let py = slf.py();
+        let (callbacks, ended) = {
+            let mut task = slf.borrow_mut();
+            match outcome {
+                Outcome::Suspended => return Ok(()),
+                Outcome::Done(value) => task.result = Some(value.clone().unbind()),
+                Outcome::Failed(error) | Outcome::Cancelled(error) => {
+                    task.error = Some(error.clone_ref(py));
+                }
+            }
+            let cancelled = matches!(outcome, Outcome::Cancelled(_));
+            task.state = if cancelled { State::Cancelled } else { State::Finished };
+            // Dropped below: that may run Python, which may look at this task.
+            let ended = (task.coroutine.take(), task.waiter.take());
+            (std::mem::take(&mut task.callbacks), ended)
+        };
+        drop(ended);
+        for (callback, context) in callbacks {
+            runtime.soon(callback.bind(py), Some(slf.as_any()), context.bind(py))?;
+        }
+        Ok(())
+    }
+
+    fn pending(&self) -> PyErr {
+        Python::attach(|py| {
+            match self.runtime.invalid_state.bind(py).call1(("Result is not set.",)) {
+                Ok(error) => PyErr::from_value(error),
+                Err(error) => error,
+            }
+        })
+    }
+}
+
+#[pymethods]
+impl RequestTask {
+    /// A task by itself, started by the loop: for `loop.set_task_factory`, and for running
+    /// CPython's own asyncio tests over this class.
+    #[staticmethod]
+    #[pyo3(signature = (lp, coro, *, context=None, name=None))]
+    fn alone<'py>(
+        py: Python<'py>,
+        lp: Py<PyAny>,
+        coro: Py<PyAny>,
+        context: Option<Object<'py>>,
+        name: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let context = context.map_or_else(|| calls::copy_context(py), Ok)?;
+        let runtime = Arc::new(Runtime::new(py, lp)?);
+        let mut task = RequestTask::new(None, runtime.clone(), coro, context.clone().unbind());
+        task.name = name;
+        let task = Bound::new(py, task)?;
+        runtime.soon(task.as_any(), None, &context)?;
+        runtime.register(&task)?;
+        Ok(task)
+    }
+
+    /// The wake-up: called by the loop, in this task's context, with the future or with nothing.
+    #[pyo3(signature = (future=None))]
+    fn __call__(slf: &Bound<'_, Self>, future: Option<Object<'_>>) -> PyResult<()> {
+        let py = slf.py();
+        let (runtime, owner) = {
+            let task = slf.borrow();
+            if task.state != State::Pending {
+                return Ok(());
+            }
+            let owner = task.owner.as_ref();
+            let owner = owner.map(|o| (o.engine.clone_ref(py), o.exchange.clone_ref(py)));
+            (task.runtime.clone(), owner)
+        };
+        let error = future.and_then(|f| calls::method(intern!(py, "result"), [&f], None).err());
+        let outcome = runtime.within(slf, || Self::step(slf, &runtime, error))?;
+        Self::settle(slf, &runtime, &outcome)?;
+        let fatal = match &outcome {
+            Outcome::Failed(error) if is_fatal(py, error) => Some(error.clone_ref(py)),
+            _ => None,
+        };
+        if let Some((engine, exchange)) = owner
+            && !matches!(outcome, Outcome::Suspended)
+        {
+            Engine::complete(engine.bind(py), exchange.bind(py), outcome)?;
+        }
+        fatal.map_or(Ok(()), Err)
+    }
+
+    /// Asks the task to end: CancelledError is thrown into it at its next step.
+    #[pyo3(signature = (msg=None))]
+    pub fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
+        let py = slf.py();
+        let waiter = {
+            let mut task = slf.borrow_mut();
+            if task.state != State::Pending {
+                return Ok(false);
+            }
+            task.cancels += 1;
+            task.waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+        };
+        let message = msg.as_ref().map_or_else(|| py.None(), |msg| msg.clone_ref(py));
+        if let Some(waiter) = waiter
+            && Self::cancel_future(waiter.bind(py), message.bind(py))?
+        {
+            return Ok(true);
+        }
+        let mut task = slf.borrow_mut();
+        (task.must_cancel, task.message) = (true, msg);
+        Ok(true)
+    }
+
+    fn cancelling(&self) -> u32 {
+        self.cancels
+    }
+
+    fn uncancel(&mut self) -> u32 {
+        self.cancels = self.cancels.saturating_sub(1);
+        if self.cancels == 0 {
+            self.must_cancel = false;
+        }
+        self.cancels
+    }
+
+    fn done(&self) -> bool {
+        self.state != State::Pending
+    }
+
+    fn cancelled(&self) -> bool {
+        self.state == State::Cancelled
+    }
+
+    fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match (self.state, &self.error) {
+            (State::Pending, _) => Err(self.pending()),
+            (_, Some(error)) => Err(error.clone_ref(py)),
+            _ => Ok(self.result.as_ref().map_or_else(|| py.None(), |result| result.clone_ref(py))),
+        }
+    }
+
+    fn exception(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match (self.state, &self.error) {
+            (State::Pending, _) => Err(self.pending()),
+            (State::Cancelled, Some(error)) => Err(error.clone_ref(py)),
+            (_, Some(error)) => Ok(error.clone_ref(py).into_value(py).into_any()),
+            _ => Ok(py.None()),
+        }
+    }
+
+    #[pyo3(signature = (callback, *, context=None))]
+    fn add_done_callback(
+        slf: &Bound<'_, Self>,
+        callback: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let context = match context {
+            Some(context) => context,
+            None => calls::copy_context(py)?.unbind(),
+        };
+        if !slf.borrow().done() {
+            slf.borrow_mut().callbacks.push((callback, context));
+            return Ok(());
+        }
+        let runtime = slf.borrow().runtime.clone();
+        runtime.soon(callback.bind(py), Some(slf.as_any()), context.bind(py))
+    }
+
+    fn remove_done_callback(slf: &Bound<'_, Self>, callback: Object<'_>) -> PyResult<usize> {
+        let callbacks = std::mem::take(&mut slf.borrow_mut().callbacks);
+        let before = callbacks.len();
+        let mut kept = vec![];
+        for (known, context) in callbacks {
+            // Runs Python: nothing is borrowed.
+            if !known.bind(slf.py()).eq(&callback)? {
+                kept.push((known, context));
+            }
+        }
+        let removed = before - kept.len();
+        slf.borrow_mut().callbacks = kept;
+        Ok(removed)
+    }
+
+    fn get_coro(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py))
+    }
+
+    fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.context.as_ref().map(|context| context.clone_ref(py))
+    }
+
+    fn get_loop(&self, py: Python<'_>) -> Py<PyAny> {
+        self.runtime.lp.clone_ref(py)
+    }
+
+    #[getter]
+    fn _loop(&self, py: Python<'_>) -> Py<PyAny> {
+        self.get_loop(py)
+    }
+
+    /// Read by anyio, to see what a cancelled task waits for.
+    #[getter]
+    fn _fut_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+    }
+
+    /// Read by asyncio's own futures when they are cancelled with a message.
+    #[getter]
+    fn _cancel_message(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.message.as_ref().map(|message| message.clone_ref(py))
+    }
+
+    /// Read by anyio and by asyncio's `TaskGroup` of 3.13.
+    #[getter]
+    fn _must_cancel(&self) -> bool {
+        self.must_cancel
+    }
+
+    fn get_name(&self, py: Python<'_>) -> Py<PyAny> {
+        let named = self.name.as_ref().map(|name| name.clone_ref(py));
+        named.unwrap_or_else(|| PyString::new(py, "request").into_any().unbind())
+    }
+
+    fn set_name(&mut self, name: Py<PyAny>) {
+        self.name = Some(name);
+    }
+
+    /// The frame it is suspended in, as a list of one or none.
+    #[pyo3(signature = (*, limit=None))]
+    fn get_stack<'py>(
+        &self,
+        py: Python<'py>,
+        limit: Option<usize>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let frame = match &self.coroutine {
+            Some(coroutine) if limit != Some(0) => coroutine.bind(py).getattr_opt("cr_frame")?,
+            _ => None,
+        };
+        PyList::new(py, frame.filter(|frame| !frame.is_none()))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let state = match self.state {
+            State::Pending => "pending",
+            State::Finished => "finished",
+            State::Cancelled => "cancelled",
+        };
+        let coroutine = match &self.coroutine {
+            Some(coroutine) => coroutine.bind(py).repr()?.to_string(),
+            None => "-".to_owned(),
+        };
+        Ok(format!("<RequestTask {state} coro={coroutine}>"))
+    }
+
+    fn __await__(slf: Bound<'_, Self>) -> Awaiter {
+        Awaiter(slf.unbind())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let held =
+            [&self.coroutine, &self.context, &self.waiter, &self.result, &self.message, &self.name];
+        for object in held {
+            visit.call(object)?;
+        }
+        for (callback, context) in &self.callbacks {
+            visit.call(callback)?;
+            visit.call(context)?;
+        }
+        if let Some(owner) = &self.owner {
+            visit.call(&owner.engine)?;
+            visit.call(&owner.exchange)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&mut self) {
+        self.owner = None;
+        self.coroutine = None;
+        self.context = None;
+        self.waiter = None;
+        self.result = None;
+        self.error = None;
+        self.message = None;
+        self.name = None;
+        self.callbacks.clear();
+    }
+}
+
+/// What asyncio lets out of the loop instead of into a task's result.
+pub fn is_fatal(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py)
+        || error.is_instance_of::<pyo3::exceptions::PySystemExit>(py)
+}
+
+/// `await task`: yields the task once, as a future does, then gives its result.
+#[pyclass]
+struct Awaiter(Py<RequestTask>);
+
+#[pymethods]
+impl Awaiter {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<RequestTask>> {
+        let mut task = self.0.borrow_mut(py);
+        if !task.done() {
+            task.blocking = true;
+            drop(task);
+            return Ok(self.0.clone_ref(py));
+        }
+        Err(PyStopIteration::new_err((task.result(py)?,)))
+    }
+}

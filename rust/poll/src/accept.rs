@@ -1,0 +1,96 @@
+//! New connections, within what the settings and the process allow.
+use crate::conn::{Conn, Token};
+use crate::outbox::Outbox;
+use crate::reactor::{LISTENER, Reactor, idle_key};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with, sockopt};
+use wire::Refusal;
+
+/// Connections a listener and turn: others get their turn before the rest.
+const BURST: usize = 256;
+/// How long accepting rests when file descriptors have run out (nginx: 500 ms).
+const REST: u64 = 100_000_000;
+
+impl Reactor {
+    /// Accepts from a listening, non-blocking socket.
+    ///
+    /// # Errors
+    /// The kernel would not watch it.
+    pub fn listen(&mut self, socket: OwnedFd) -> Result<(), Errno> {
+        // Accepted sockets inherit it; a Unix socket knows no such option.
+        let _ = sockopt::set_tcp_nodelay(&socket, true);
+        let data = EventData::new_u64(LISTENER | self.listeners.len() as u64);
+        epoll::add(&self.set, &socket, data, EventFlags::IN)?;
+        self.listeners.push(socket);
+        Ok(())
+    }
+
+    pub(crate) fn accept(&mut self, listener: usize) {
+        for _ in 0..BURST {
+            // Level-triggered: what is left comes with the next turn.
+            let Some(socket) = self.listeners.get(listener) else { return };
+            match accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok(fd) if self.connections() >= self.settings.connections => self.turn_away(&fd),
+                Ok(fd) => self.admit(fd),
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    return self.rest();
+                }
+                // A peer that left the queue again says nothing of the next one (man 2 accept).
+                Err(Errno::CONNABORTED | Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn admit(&mut self, fd: OwnedFd) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.conns.push(Conn::default());
+            self.conns.len() as u32 - 1
+        });
+        let epoch = self.conns[index as usize].epoch;
+        let token = Token { index, epoch };
+        let data = EventData::new_u64(u64::from(epoch) << 32 | u64::from(index));
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        if epoll::add(&self.set, &fd, data, flags).is_err() {
+            self.free.push(index);
+            return self.rest();
+        }
+        self.statistics.accepted += 1;
+        let conn = &mut self.conns[index as usize];
+        conn.fd = Some(fd);
+        conn.timeout_at = self.now + self.settings.idle_timeout;
+        self.wheel.insert(idle_key(token), conn.timeout_at);
+    }
+
+    /// 503 to a connection too many: one try, since nothing of it is kept.
+    fn turn_away(&mut self, fd: &OwnedFd) {
+        self.statistics.full += 1;
+        let mut outbox = Outbox::default();
+        let tail = outbox.tail(&mut self.spares);
+        Self::write_refusal(&self.refusals, tail, Refusal::Full, "", &self.date);
+        let _ = outbox.send(fd, &mut self.spares);
+    }
+
+    /// Out of descriptors: a level-triggered listener would spin, so it is taken out for a while.
+    fn rest(&mut self) {
+        self.statistics.exhausted += 1;
+        for listener in &self.listeners {
+            let _ = epoll::delete(&self.set, listener);
+        }
+        self.accept_again = Some(self.now + REST);
+    }
+
+    /// Takes the listeners in again, once the rest is over.
+    pub(crate) fn accept_after_rest(&mut self) {
+        if self.accept_again.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.accept_again = None;
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let data = EventData::new_u64(LISTENER | index as u64);
+            let _ = epoll::add(&self.set, listener, data, EventFlags::IN);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Answers on their way out: whole ones, refusals, and streams with back-pressure.
+use crate::conn::{Current, Stage, Stream, Token};
+use crate::outbox::Shared;
+use crate::reactor::{Event, Reactor, deadline_key, idle_key};
+use rustix::net::Shutdown;
+use std::collections::HashMap;
+use wire::Refusal;
+use wire::reply::{self, Length, Persistence};
+
+/// How long a connection lingers for its peer to read our last words (nginx: lingering_timeout
+/// 5 s; the total is what counts here).
+pub(crate) const LINGER: u64 = 2_000_000_000;
+
+/// A status line, fields and body made ready ahead.
+#[derive(Clone, Debug, Default)]
+pub struct Prepared {
+    /// Status line and fields, as [`wire::reply::render`] makes them.
+    pub rendered: Vec<u8>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A body to send.
+pub enum Body<'a> {
+    /// Copied behind the head: one buffer, one system call.
+    Copied(&'a [u8]),
+    /// Sent from where it lies: worth it from some 16 KiB on.
+    Shared(Shared),
+}
+
+impl Body<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Body::Copied(bytes) => bytes.len(),
+            Body::Shared(bytes) => (**bytes).as_ref().len(),
+        }
+    }
+}
+
+impl Reactor {
+    /// Answers a request whole; hits nothing when its connection has gone.
+    pub fn reply(&mut self, token: Token, status: u16, rendered: &[u8], body: Body<'_>) {
+        let keep = self.keeps(token);
+        let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
+        if conn.epoch != token.epoch || conn.stage != Stage::Busy {
+            return;
+        }
+        let bodiless = reply::is_bodiless(status);
+        let length = if bodiless { Length::Absent } else { Length::Known(body.len() as u64) };
+        let persistence = persistence(keep, conn.current.minor);
+        let tail = conn.outbox.tail(&mut self.spares);
+        reply::write(tail, rendered, length, persistence, &self.date);
+        if !bodiless && !conn.current.head_only {
+            match body {
+                Body::Copied(bytes) => tail.extend_from_slice(bytes),
+                Body::Shared(bytes) => conn.outbox.share(bytes),
+            }
+        }
+        self.answered(token, keep);
+    }
+
+    /// Answers a whole request with a refusal: the connection may go on.
+    pub fn decline(&mut self, token: Token, refusal: Refusal, fields: &str) {
+        let mut answer = self.refusals.get(&refusal).cloned().unwrap_or_else(|| Prepared {
+            rendered: reply::render(refusal.status(), &[]),
+            ..Default::default()
+        });
+        answer.rendered.extend_from_slice(fields.as_bytes());
+        self.statistics.refused += 1;
+        self.reply(token, refusal.status(), &answer.rendered, Body::Copied(&answer.body));
+    }
+
+    /// Begins a streamed answer; without a length it is chunked, or ends with the connection.
+    pub fn start(&mut self, token: Token, status: u16, rendered: &[u8], length: Option<u64>) {
+        let mut keep = self.keeps(token);
+        let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
+        if conn.epoch != token.epoch || conn.stage != Stage::Busy {
+            return;
+        }
+        let (length, stream) = match length {
+            _ if reply::is_bodiless(status) => (Length::Absent, Stream::Drop),
+            Some(bytes) => (Length::Known(bytes), Stream::Exact(bytes)),
+            None if conn.current.minor == 0 => (Length::UntilClose, Stream::UntilClose),
+            None => (Length::Chunked, Stream::Chunks),
+        };
+        keep &= length != Length::UntilClose;
+        let tail = conn.outbox.tail(&mut self.spares);
+        let persistence = persistence(keep, conn.current.minor);
+        reply::write(tail, rendered, length, persistence, &self.date);
+        conn.current.keep = keep;
+        conn.current.stream = if conn.current.head_only { Stream::Drop } else { stream };
+    }
+
+    /// Sends a piece of a streamed answer; gives what is unsent now, `None` when the connection
+    /// has gone. A piece beyond the promised length closes the connection.
+    pub fn write(&mut self, token: Token, data: &[u8]) -> Option<usize> {
+        let conn = self.conns.get_mut(token.index as usize)?;
+        if conn.epoch != token.epoch || conn.stage != Stage::Busy {
+            return None;
+        }
+        let tail = conn.outbox.tail(&mut self.spares);
+        match &mut conn.current.stream {
+            Stream::None | Stream::Drop => {}
+            Stream::Chunks => reply::chunk(tail, data),
+            Stream::UntilClose => tail.extend_from_slice(data),
+            Stream::Exact(left) if data.len() as u64 <= *left => {
+                *left -= data.len() as u64;
+                tail.extend_from_slice(data);
+            }
+            Stream::Exact(_) => {
+                self.abort(token);
+                return None;
+            }
+        }
+        self.flush(token);
+        self.open(token).map(|conn| conn.outbox.len())
+    }
+
+    /// Asks for [`Event::Drained`]; false when nothing waits.
+    pub fn want_drain(&mut self, token: Token) -> bool {
+        let low = self.settings.unsent / 2;
+        let Some(conn) = self.conn(token) else { return false };
+        conn.current.wants_drain = conn.outbox.len() > low;
+        conn.current.wants_drain
+    }
+
+    /// Completes a streamed answer; a length that was not met closes the connection, so that the
+    /// peer does not take the next answer for the rest of this one.
+    pub fn end(&mut self, token: Token) {
+        let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
+        if conn.epoch != token.epoch || conn.stage != Stage::Busy {
+            return;
+        }
+        let keep = conn.current.keep && !self.stopping;
+        match conn.current.stream {
+            Stream::Exact(left) if left > 0 => return self.abort(token),
+            Stream::Chunks => {
+                conn.outbox.tail(&mut self.spares).extend_from_slice(reply::LAST_CHUNK);
+            }
+            _ => {}
+        }
+        self.answered(token, keep);
+    }
+
+    /// Ends a connection whose answer cannot be completed.
+    pub fn abort(&mut self, token: Token) {
+        self.close(token);
+    }
+
+    /// Answers bytes that make no request, and closes: what follows them means nothing.
+    pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal, fields: &str) {
+        self.statistics.refused += 1;
+        let now = self.now;
+        let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
+        let tail = conn.outbox.tail(&mut self.spares);
+        Self::write_refusal(&self.refusals, tail, refusal, fields, &self.date);
+        conn.closing = true;
+        conn.stage = Stage::Linger;
+        conn.intake = None;
+        conn.inbound = vec![];
+        self.set_timeout(token, now + LINGER);
+    }
+
+    pub(crate) fn write_refusal(
+        refusals: &HashMap<Refusal, Prepared>,
+        out: &mut Vec<u8>,
+        refusal: Refusal,
+        fields: &str,
+        date: &[u8],
+    ) {
+        let known = refusals.get(&refusal);
+        let mut rendered = known
+            .map_or_else(|| reply::render(refusal.status(), &[]), |answer| answer.rendered.clone());
+        rendered.extend_from_slice(fields.as_bytes());
+        let body = known.map_or(&[][..], |answer| &answer.body);
+        let length = Length::Known(body.len() as u64);
+        reply::write(out, &rendered, length, Persistence::Close, date);
+        out.extend_from_slice(body);
+    }
+
+    fn keeps(&self, token: Token) -> bool {
+        !self.stopping && self.open(token).is_some_and(|conn| conn.current.keep)
+    }
+
+    /// The connection is free for its next request.
+    fn answered(&mut self, token: Token, keep: bool) {
+        self.statistics.answers += 1;
+        self.wheel.remove(deadline_key(token));
+        let timeout_at = self.now + self.settings.idle_timeout;
+        let Some(conn) = self.conn(token) else { return };
+        conn.stage = Stage::Idle;
+        conn.closing |= !keep;
+        conn.current = Current::default();
+        conn.timeout_at = timeout_at;
+        // The cursor that brought the request goes on by itself, and sends what it gathered.
+        if self.cursor.as_ref().is_none_or(|cursor| cursor.token != token) {
+            self.ready.push_back((token, rustix::event::epoll::EventFlags::empty()));
+        }
+    }
+
+    /// Sends what waits, as far as the peer takes it.
+    pub(crate) fn flush(&mut self, token: Token) {
+        let (now, settings) = (self.now, self.settings);
+        let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
+        if conn.epoch != token.epoch {
+            return;
+        }
+        let Some(fd) = &conn.fd else { return };
+        let Ok(sent) = conn.outbox.send(fd, &mut self.spares) else {
+            let busy = conn.stage == Stage::Busy;
+            return if busy { self.lose(token) } else { self.close(token) };
+        };
+        self.statistics.bytes_out += sent as u64;
+        if conn.current.wants_drain && conn.outbox.len() <= settings.unsent / 2 {
+            conn.current.wants_drain = false;
+            self.events.push_back(Event::Drained(token));
+        }
+        if !conn.outbox.is_empty() {
+            if sent > 0 || conn.timeout_at > now + settings.write_timeout {
+                self.set_timeout(token, now + settings.write_timeout);
+            }
+        } else if conn.closing {
+            match conn.stage {
+                Stage::Busy => {}
+                Stage::Linger if !conn.eof => {
+                    let _ = rustix::net::shutdown(fd, Shutdown::Write);
+                }
+                _ => self.close(token),
+            }
+        } else if sent > 0 && conn.stage == Stage::Idle {
+            conn.timeout_at = now + settings.idle_timeout;
+        }
+    }
+
+    /// Moves a connection's timeout; a later one costs a store, since the wheel looks again.
+    pub(crate) fn set_timeout(&mut self, token: Token, at: u64) {
+        let Some(conn) = self.conn(token) else { return };
+        conn.timeout_at = at;
+        if at < self.wheel.at(idle_key(token)) {
+            self.wheel.insert(idle_key(token), at);
+        }
+    }
+}
+
+fn persistence(keep: bool, minor: u8) -> Persistence {
+    match (keep, minor) {
+        (false, _) => Persistence::Close,
+        (true, 0) => Persistence::KeepSaid,
+        (true, _) => Persistence::Keep,
+    }
+}

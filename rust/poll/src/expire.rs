@@ -1,0 +1,56 @@
+//! What happens when time is up: the one place where a timeout becomes an act.
+use crate::conn::{Stage, Token};
+use crate::reactor::{Event, Reactor};
+use wire::Refusal;
+
+impl Reactor {
+    /// The timer fired: accepting resumes, timeouts and deadlines are acted on.
+    pub(crate) fn expire(&mut self) {
+        self.timer_fired();
+        self.accept_after_rest();
+        let mut due = vec![];
+        self.wheel.due(self.now, &mut due);
+        for key in due {
+            let index = key / 2;
+            let token = Token { index, epoch: self.conns[index as usize].epoch };
+            if key % 2 == 1 {
+                self.statistics.expired += 1;
+                self.events.push_back(Event::Expired(token));
+            } else {
+                self.timeout(token);
+            }
+        }
+    }
+
+    fn timeout(&mut self, token: Token) {
+        let (now, settings) = (self.now, self.settings);
+        let key = crate::reactor::idle_key(token);
+        let Some(conn) = self.conn(token) else { return };
+        if conn.stage == Stage::Busy && conn.outbox.is_empty() {
+            return self.wheel.insert(key, now + settings.idle_timeout);
+        }
+        if let (Stage::Body, Some(intake)) = (conn.stage, &conn.intake) {
+            conn.timeout_at = intake.patience(settings.body_grace, settings.body_rate);
+        }
+        if conn.timeout_at > now {
+            let at = conn.timeout_at;
+            return self.wheel.insert(key, at);
+        }
+        match conn.stage {
+            Stage::Busy => self.lose(token),
+            _ if !conn.outbox.is_empty() => {
+                self.statistics.stalled += 1;
+                self.close(token);
+            }
+            Stage::Idle => {
+                self.statistics.idled += 1;
+                self.close(token);
+            }
+            Stage::Head | Stage::Body => {
+                self.refuse(token, Refusal::TooSlow, "");
+                self.flush(token);
+            }
+            Stage::Linger => self.close(token),
+        }
+    }
+}

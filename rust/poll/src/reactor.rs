@@ -1,0 +1,314 @@
+//! The epoll set and the queue of what it has to say.
+use crate::answer::Prepared;
+use crate::conn::{Conn, Stage, Token};
+use crate::intake::Incoming;
+use crate::outbox::Spares;
+use crate::serve::Cursor;
+use crate::settings::Settings;
+use crate::statistics::Statistics;
+use crate::wheel::Wheel;
+use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use std::collections::{HashMap, VecDeque};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use wire::Refusal;
+
+pub(crate) const LISTENER: u64 = 1 << 63;
+const TIMER: u64 = u64::MAX;
+/// Events a turn; more wait for the next one.
+const BATCH: usize = 512;
+/// The shared read buffer: a pipelined batch or a large piece of a body in one system call.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// Something the caller acts on.
+#[derive(Debug)]
+pub enum Event {
+    /// A whole request; to be answered by [`Reactor::reply`] and its kin, now or later.
+    Request(Incoming),
+    /// The peer left while its request was being answered.
+    Gone(Token),
+    /// The deadline of a request has passed.
+    Expired(Token),
+    /// A streamed answer may go on.
+    Drained(Token),
+    /// After [`Reactor::stop`]: the last connection has closed.
+    Idle,
+}
+
+/// The poller.
+pub struct Reactor {
+    pub(crate) set: OwnedFd,
+    timer: OwnedFd,
+    armed: u64,
+    pub(crate) listeners: Vec<OwnedFd>,
+    /// When accepting goes on after file descriptors ran out.
+    pub(crate) accept_again: Option<u64>,
+    pub(crate) conns: Vec<Conn>,
+    pub(crate) free: Vec<u32>,
+    pub(crate) settings: Settings,
+    pub(crate) wheel: Wheel,
+    pub(crate) now: u64,
+    pub(crate) date: Vec<u8>,
+    date_at: u64,
+    pub(crate) spares: Spares,
+    pub(crate) shared: Vec<u8>,
+    pub(crate) cursor: Option<Cursor>,
+    pub(crate) ready: VecDeque<(Token, EventFlags)>,
+    /// Full reads: their connections' turn comes again in the next batch.
+    pub(crate) again: Vec<Token>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) refusals: HashMap<Refusal, Prepared>,
+    pub(crate) statistics: Statistics,
+    pub(crate) stopping: bool,
+    told_idle: bool,
+}
+
+impl Reactor {
+    /// A poller without sockets.
+    ///
+    /// # Errors
+    /// The kernel gave no descriptor.
+    pub fn new(settings: Settings) -> Result<Reactor, Errno> {
+        let set = epoll::create(CreateFlags::CLOEXEC)?;
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        epoll::add(&set, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
+        let mut reactor = Reactor {
+            set,
+            timer,
+            armed: u64::MAX,
+            listeners: vec![],
+            accept_again: None,
+            conns: vec![],
+            free: vec![],
+            settings,
+            wheel: Wheel::new(clock()),
+            now: 0,
+            date: vec![],
+            date_at: 0,
+            spares: Spares::default(),
+            shared: vec![0; READ_BYTES],
+            cursor: None,
+            ready: VecDeque::new(),
+            again: vec![],
+            events: VecDeque::new(),
+            refusals: HashMap::new(),
+            statistics: Statistics::default(),
+            stopping: false,
+            told_idle: false,
+        };
+        reactor.touch();
+        Ok(reactor)
+    }
+
+    /// Readable when a turn would find something.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
+
+    /// Nanoseconds of the monotonic clock, as of the last turn or [`Reactor::touch`].
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> usize {
+        self.conns.len() - self.free.len()
+    }
+
+    /// What was counted so far.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// The answer to give for a refusal, in place of an empty one.
+    pub fn set_refusal(&mut self, refusal: Refusal, answer: Prepared) {
+        self.refusals.insert(refusal, answer);
+    }
+
+    /// Reads the clock: for callers that answer between turns.
+    pub fn touch(&mut self) {
+        self.now = clock();
+        // Half a second keeps the Date field right to the second, nearly always.
+        if self.date.is_empty() || self.now - self.date_at > 500_000_000 {
+            let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            self.date = wire::date::field(wall.map_or(0, |since| since.as_secs())).into_bytes();
+            self.date_at = self.now;
+        }
+    }
+
+    /// Asks the kernel what is ready, without waiting; [`Reactor::next_event`] then tells it.
+    pub fn turn(&mut self) {
+        let mut space = [const { MaybeUninit::<Ready>::uninit() }; BATCH];
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let found = epoll::wait(&self.set, &mut space[..], Some(&zero));
+        self.touch();
+        let again = std::mem::take(&mut self.again);
+        self.ready.extend(again.into_iter().map(|token| (token, EventFlags::IN)));
+        for event in found.map_or(&[][..], |(found, _)| &*found) {
+            match event.data.u64() {
+                TIMER => self.expire(),
+                data if data & LISTENER != 0 => self.accept((data & !LISTENER) as usize),
+                data => {
+                    let token = Token { index: data as u32, epoch: (data >> 32) as u32 };
+                    self.ready.push_back((token, event.flags));
+                }
+            }
+        }
+    }
+
+    /// The next thing to act on; `None` ends the batch.
+    pub fn next_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(cursor) = self.cursor.take() {
+                if let Some(event) = self.consume(cursor) {
+                    return Some(event);
+                }
+                continue;
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            match self.ready.pop_front() {
+                Some((token, flags)) => self.dispatch(token, flags),
+                None => break,
+            }
+        }
+        self.arm();
+        if self.stopping && !self.told_idle && self.connections() == 0 {
+            self.told_idle = true;
+            return Some(Event::Idle);
+        }
+        None
+    }
+
+    /// Lets a request's handler run until `at`, then tells [`Event::Expired`].
+    pub fn set_deadline(&mut self, token: Token, at: u64) {
+        if self.conn(token).is_some() {
+            self.wheel.insert(deadline_key(token), at);
+            if at < self.armed {
+                self.arm();
+            }
+        }
+    }
+
+    /// The peer's address, while it is connected.
+    pub fn peer(&self, token: Token) -> Option<SocketAddr> {
+        let fd = self.open(token)?.fd.as_ref()?;
+        SocketAddr::try_from(rustix::net::getpeername(fd).ok()??).ok()
+    }
+
+    /// Our address on that connection.
+    pub fn local(&self, token: Token) -> Option<SocketAddr> {
+        let fd = self.open(token)?.fd.as_ref()?;
+        SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok()
+    }
+
+    /// Whether the connection is still there.
+    pub fn is_open(&self, token: Token) -> bool {
+        self.open(token).is_some()
+    }
+
+    /// Stops accepting, closes what is idle and lets what runs finish; ends in [`Event::Idle`].
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.listeners.clear();
+        self.accept_again = None;
+        for index in 0..self.conns.len() {
+            let conn = &self.conns[index];
+            if conn.fd.is_some() && conn.stage == Stage::Idle && conn.outbox.is_empty() {
+                self.close(Token { index: index as u32, epoch: conn.epoch });
+            }
+        }
+        self.wake();
+    }
+
+    /// Closes everything; gives the connections whose requests were being answered.
+    pub fn close_all(&mut self) -> Vec<Token> {
+        self.stop();
+        let mut busy = vec![];
+        for index in 0..self.conns.len() {
+            let token = Token { index: index as u32, epoch: self.conns[index].epoch };
+            if self.conns[index].stage == Stage::Busy {
+                busy.push(token);
+            }
+            self.close(token);
+        }
+        busy
+    }
+
+    pub(crate) fn open(&self, token: Token) -> Option<&Conn> {
+        let conn = self.conns.get(token.index as usize);
+        conn.filter(|conn| conn.epoch == token.epoch && conn.fd.is_some())
+    }
+
+    pub(crate) fn conn(&mut self, token: Token) -> Option<&mut Conn> {
+        let conn = self.conns.get_mut(token.index as usize);
+        conn.filter(|conn| conn.epoch == token.epoch && conn.fd.is_some())
+    }
+
+    pub(crate) fn close(&mut self, token: Token) {
+        let Some(conn) = self.conn(token) else { return };
+        // Dropping the descriptor closes it, and epoll forgets it.
+        *conn = Conn { epoch: conn.epoch.wrapping_add(1) & (u32::MAX >> 1), ..Conn::default() };
+        self.free.push(token.index);
+        self.wheel.remove(idle_key(token));
+        self.wheel.remove(deadline_key(token));
+        self.statistics.closed += 1;
+    }
+
+    /// Makes the descriptor readable at once: there is more to do, but others' turn first.
+    pub(crate) fn wake(&mut self) {
+        self.settime(1);
+        self.armed = 0;
+    }
+
+    /// Sets the timer for the next entry of the wheel, where that is sooner than it is set for.
+    fn arm(&mut self) {
+        if !self.again.is_empty() {
+            return self.wake();
+        }
+        let wheel = self.wheel.next().unwrap_or(u64::MAX);
+        let next = wheel.min(self.accept_again.unwrap_or(u64::MAX));
+        if next < self.armed {
+            self.settime(next);
+            self.armed = next;
+        }
+    }
+
+    fn settime(&self, at: u64) {
+        let value =
+            Timespec { tv_sec: (at / 1_000_000_000) as i64, tv_nsec: (at % 1_000_000_000) as i64 };
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let spec = Itimerspec { it_interval: none, it_value: value };
+        // Fails only for a bad descriptor or an invalid time, and both are ours.
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec);
+    }
+
+    pub(crate) fn timer_fired(&mut self) {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.timer, &mut count);
+        self.armed = u64::MAX;
+    }
+}
+
+fn clock() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The wheel's key of a connection's own timeout.
+pub(crate) fn idle_key(token: Token) -> u32 {
+    token.index * 2
+}
+
+/// The wheel's key of its request's deadline.
+pub(crate) fn deadline_key(token: Token) -> u32 {
+    token.index * 2 + 1
+}

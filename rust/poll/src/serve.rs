@@ -1,0 +1,254 @@
+//! From a readable socket to whole requests.
+use crate::answer::LINGER;
+use crate::conn::{Current, Stage, Step, Token};
+use crate::reactor::{Event, READ_BYTES, Reactor};
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+/// A buffer being consumed: the shared one, or what a connection had kept.
+pub(crate) struct Cursor {
+    pub(crate) token: Token,
+    buffer: Vec<u8>,
+    at: usize,
+    end: usize,
+    shared: bool,
+    /// The read filled the buffer: the socket may hold more.
+    full: bool,
+}
+
+impl Reactor {
+    pub(crate) fn dispatch(&mut self, token: Token, flags: EventFlags) {
+        if flags.contains(EventFlags::OUT) {
+            self.flush(token);
+        }
+        let Some(conn) = self.conn(token) else { return };
+        let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        let finished = broken || flags.contains(EventFlags::RDHUP);
+        if conn.stage == Stage::Busy {
+            if finished {
+                return self.lose(token);
+            }
+            conn.readable |= flags.contains(EventFlags::IN);
+            return;
+        }
+        // With its request a peer may send its FIN (nc -N): it still reads what we answer.
+        conn.eof |= finished;
+        if broken {
+            return self.close(token);
+        }
+        if conn.outbox.len() > self.settings.unsent {
+            let conn = &mut self.conns[token.index as usize];
+            conn.readable |= flags.intersects(EventFlags::IN | EventFlags::RDHUP);
+            return;
+        }
+        let conn = &mut self.conns[token.index as usize];
+        conn.readable |= flags.intersects(EventFlags::IN | EventFlags::RDHUP);
+        if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
+            self.resume(token);
+        } else if conn.readable {
+            self.read(token);
+        } else {
+            self.flush(token);
+        }
+    }
+
+    /// The peer left before its answer.
+    pub(crate) fn lose(&mut self, token: Token) {
+        self.statistics.gone += 1;
+        self.events.push_back(Event::Gone(token));
+        self.close(token);
+    }
+
+    /// Goes on with bytes kept from before; the socket's come after them.
+    fn resume(&mut self, token: Token) {
+        let conn = &mut self.conns[token.index as usize];
+        let full = std::mem::take(&mut conn.readable);
+        let buffer = std::mem::take(&mut conn.inbound);
+        let end = buffer.len();
+        self.cursor = Some(Cursor { token, buffer, at: 0, end, shared: false, full });
+    }
+
+    fn read(&mut self, token: Token) {
+        let mut shared = std::mem::take(&mut self.shared);
+        shared.resize(READ_BYTES, 0);
+        let conn = &mut self.conns[token.index as usize];
+        conn.readable = false;
+        let Some(fd) = &conn.fd else { return };
+        let result = loop {
+            match recv(fd, &mut shared[..], RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                other => break other.map(|(count, _)| count),
+            }
+        };
+        match result {
+            Ok(count) if count > 0 => {
+                self.statistics.bytes_in += count as u64;
+                self.take(token, shared, count);
+            }
+            Err(Errno::AGAIN) => {
+                self.shared = shared;
+                self.without_bytes(token);
+            }
+            Ok(_) => {
+                self.shared = shared;
+                self.ended(token);
+            }
+            Err(_) => {
+                self.shared = shared;
+                self.close(token);
+            }
+        }
+    }
+
+    fn take(&mut self, token: Token, shared: Vec<u8>, count: usize) {
+        let conn = &mut self.conns[token.index as usize];
+        let full = count == shared.len();
+        if conn.stage == Stage::Linger {
+            self.shared = shared;
+            if full {
+                self.again.push(token);
+            }
+            return;
+        }
+        if conn.inbound.is_empty() {
+            let cursor = Cursor { token, buffer: shared, at: 0, end: count, shared: true, full };
+            self.cursor = Some(cursor);
+            return;
+        }
+        let mut buffer = std::mem::take(&mut conn.inbound);
+        buffer.extend_from_slice(&shared[..count]);
+        self.shared = shared;
+        let end = buffer.len();
+        self.cursor = Some(Cursor { token, buffer, at: 0, end, shared: false, full });
+    }
+
+    /// The edge was old news; bytes kept from before may still make a request.
+    fn without_bytes(&mut self, token: Token) {
+        let conn = &mut self.conns[token.index as usize];
+        if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
+            self.resume(token);
+        } else if conn.eof && conn.stage != Stage::Linger {
+            self.ended(token);
+        } else {
+            self.flush(token);
+        }
+    }
+
+    /// The peer will send nothing more.
+    fn ended(&mut self, token: Token) {
+        let conn = &mut self.conns[token.index as usize];
+        conn.eof = true;
+        if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
+            return self.resume(token);
+        }
+        conn.closing = true;
+        conn.stage = Stage::Idle;
+        if conn.outbox.is_empty() { self.close(token) } else { self.flush(token) }
+    }
+
+    /// The next request of a buffer; puts the cursor back where there may be another behind it.
+    pub(crate) fn consume(&mut self, mut cursor: Cursor) -> Option<Event> {
+        let (token, now) = (cursor.token, self.now);
+        let settings = self.settings;
+        let conn = self.conns.get_mut(token.index as usize)?;
+        if conn.epoch != token.epoch || conn.fd.is_none() {
+            self.recycle(cursor);
+            return None;
+        }
+        let waits = conn.stage == Stage::Busy || conn.outbox.len() > settings.unsent;
+        if waits || conn.closing || cursor.at == cursor.end {
+            self.pause(cursor);
+            return None;
+        }
+        let data = &cursor.buffer[cursor.at..cursor.end];
+        let mut interim = vec![];
+        let step = conn.advance(token, data, &settings, now, &mut interim);
+        if !interim.is_empty() {
+            conn.outbox.tail(&mut self.spares).extend_from_slice(&interim);
+        }
+        match step {
+            Step::Request(incoming, used) => {
+                cursor.at += used;
+                conn.stage = Stage::Busy;
+                conn.served = conn.served.wrapping_add(1);
+                let limit = settings.requests;
+                conn.current = Current {
+                    keep: incoming.head.keep && !(limit > 0 && conn.served >= limit),
+                    minor: incoming.head.minor,
+                    head_only: incoming.head.method.of(&incoming.bytes) == b"HEAD",
+                    ..Default::default()
+                };
+                self.statistics.requests += 1;
+                self.cursor = Some(cursor);
+                Some(Event::Request(incoming))
+            }
+            Step::More(used) => {
+                cursor.at += used;
+                self.wait_for_more(cursor);
+                None
+            }
+            Step::Refuse(refusal) => {
+                cursor.at = cursor.end;
+                self.refuse(token, refusal, "");
+                self.pause(cursor);
+                None
+            }
+        }
+    }
+
+    /// Keeps the unfinished rest with its connection, and its clock running.
+    fn wait_for_more(&mut self, cursor: Cursor) {
+        let (token, now, settings) = (cursor.token, self.now, self.settings);
+        let conn = &mut self.conns[token.index as usize];
+        if let Some(intake) = &conn.intake {
+            let patience = intake.patience(settings.body_grace, settings.body_rate);
+            self.set_timeout(token, patience);
+        } else if conn.stage != Stage::Head {
+            conn.stage = Stage::Head;
+            self.set_timeout(token, now + settings.head_timeout);
+        }
+        self.pause(cursor);
+    }
+
+    /// Ends a cursor: the rest is kept, what was answered is sent, a full socket comes again.
+    fn pause(&mut self, cursor: Cursor) {
+        let (token, full) = (cursor.token, cursor.full);
+        let conn = &mut self.conns[token.index as usize];
+        let rest = cursor.at < cursor.end;
+        if rest && conn.closing && conn.stage == Stage::Idle {
+            conn.stage = Stage::Linger;
+            let until = self.now + LINGER;
+            self.set_timeout(token, until);
+        }
+        let conn = &mut self.conns[token.index as usize];
+        if rest && !conn.closing {
+            if cursor.shared {
+                conn.inbound.extend_from_slice(&cursor.buffer[cursor.at..cursor.end]);
+                self.shared = cursor.buffer;
+            } else {
+                let mut kept = cursor.buffer;
+                kept.drain(..cursor.at);
+                conn.inbound = kept;
+            }
+        } else {
+            self.recycle(cursor);
+        }
+        let conn = &mut self.conns[token.index as usize];
+        let waits = conn.stage == Stage::Busy || conn.outbox.len() > self.settings.unsent;
+        if full || conn.eof {
+            if waits {
+                conn.readable = true;
+            } else if !conn.closing || conn.stage == Stage::Linger {
+                self.again.push(token);
+            }
+        }
+        self.flush(token);
+    }
+
+    fn recycle(&mut self, cursor: Cursor) {
+        if cursor.shared {
+            self.shared = cursor.buffer;
+        }
+    }
+}

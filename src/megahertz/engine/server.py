@@ -1,0 +1,133 @@
+"""A service on sockets, inside the running loop.
+
+The engine's epoll descriptor is registered with the loop as a reader; from then on one callback
+serves whole batches (see ARCHITECTURE.md, "A poller inside the asyncio loop").
+"""
+
+import asyncio
+import dataclasses
+import socket
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from megahertz.engine.native import Engine
+from megahertz.engine.service import Service
+from megahertz.engine.statistics import ServerStatistics
+from megahertz.errors import BadRoute, DeadlineExceeded, Misused
+from megahertz.settings import Limits
+
+
+def _expired(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"no answer within the deadline of {seconds:g} s")
+
+
+class Server:
+    """Serves one service on listening sockets until it is stopped.
+
+    Enter it on the loop that shall serve:
+
+        async with Server(app, [sock]) as server:
+            await stop_signal.wait()
+
+    Args:
+        service: entered before the first request, left after the last.
+        sockets: bound and listening; they stay the caller's to close.
+        limits: what is accepted from peers.
+    """
+
+    def __init__(
+        self, service: Service, sockets: Sequence[socket.socket], *, limits: Limits | None = None
+    ) -> None:
+        self._service = service
+        self._sockets = sockets
+        self._limits = limits or Limits()
+        self._engine: Engine | None = None
+        self._idle = asyncio.Event()
+        self._stopped = False
+
+    async def __aenter__(self) -> Self:
+        """Enters the service, then listens.
+
+        Raises:
+            BadRoute: a pattern is malformed or in conflict with another.
+        """
+        if self._engine is not None:
+            raise Misused("a Server serves once: make another one")
+        loop = asyncio.get_running_loop()
+        self._engine = engine = self._make(loop)
+        await self._service.__aenter__()
+        loop.add_reader(engine.fileno(), engine.poll)
+        for sock in self._sockets:
+            engine.listen(sock.fileno())
+        return self
+
+    def _make(self, loop: asyncio.AbstractEventLoop) -> Engine:
+        service = self._service
+        engine = Engine(
+            loop,
+            dataclasses.asdict(self._limits),
+            encode=service.encode,
+            failed=service.failed,
+            expired=_expired,
+            idle=self._idle.set,
+        )
+        for status, answer in service.refusals.items():
+            engine.set_refusal(status, answer)
+        for route in service.routes:
+            try:
+                engine.add_route(
+                    route.methods,
+                    route.pattern,
+                    route.endpoint,
+                    bare=route.bare,
+                    status=route.status,
+                    deadline=route.deadline,
+                )
+            except ValueError as error:
+                raise BadRoute(f"{'/'.join(route.methods)} {route.pattern}: {error}") from error
+        if service.fallback is not None:
+            engine.set_fallback(service.fallback)
+        return engine
+
+    async def stop(self, grace: float = 30.0) -> None:
+        """Stops accepting, lets running requests finish, then closes and leaves the service.
+
+        Args:
+            grace: seconds after which what still runs is cancelled ("server closed").
+        """
+        engine = self._engine
+        if engine is None or self._stopped:
+            return
+        self._stopped = True
+        engine.stop()
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace)
+        except TimeoutError:
+            pass
+        finally:
+            engine.close()
+            await self._cancelled(engine)
+            asyncio.get_running_loop().remove_reader(engine.fileno())
+            await self._service.__aexit__(None, None, None)
+
+    async def _cancelled(self, engine: Engine) -> None:
+        """Lets cancelled handlers clean up: a bounded number of turns of the loop."""
+        for _ in range(100):
+            if not engine.statistics()["running"]:
+                return
+            await asyncio.sleep(0)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def statistics(self) -> ServerStatistics:
+        """What was served so far and what is going on, at this moment."""
+        if self._engine is None:
+            return ServerStatistics()
+        return ServerStatistics(**self._engine.statistics())
