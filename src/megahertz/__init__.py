@@ -1,3 +1,34 @@
 """megahertz: async Python services at the cost of Go's."""
 
-__all__: list[str] = []
+from megahertz.errors import HTTPError
+from megahertz.govern import GCRA, Policy
+from megahertz.http import (
+    App,
+    Body,
+    Cookie,
+    Header,
+    JSONResponse,
+    Path,
+    Query,
+    Request,
+    Response,
+    Router,
+    StreamingResponse,
+)
+
+__all__ = [
+    "GCRA",
+    "App",
+    "Body",
+    "Cookie",
+    "HTTPError",
+    "Header",
+    "JSONResponse",
+    "Path",
+    "Policy",
+    "Query",
+    "Request",
+    "Response",
+    "Router",
+    "StreamingResponse",
+]

@@ -4,6 +4,7 @@ from megahertz.engine.native import Answer, Engine, Exchange
 from megahertz.engine.server import Server
 from megahertz.engine.service import Endpoint, Route, Service
 from megahertz.engine.statistics import ServerStatistics
+from megahertz.engine.workers import worker_count
 
 __all__ = [
     "Answer",
@@ -14,4 +15,5 @@ __all__ = [
     "Server",
     "ServerStatistics",
     "Service",
+    "worker_count",
 ]

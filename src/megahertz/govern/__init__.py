@@ -1,3 +1,7 @@
 """Deadlines, limits, breakers: what stands between a request and its handler."""
 
-__all__: list[str] = []
+from megahertz.govern.bulkhead import Bulkhead, BulkheadStatistics
+from megahertz.govern.gcra import GCRA, LimitStatistics
+from megahertz.govern.policy import Policy
+
+__all__ = ["GCRA", "Bulkhead", "BulkheadStatistics", "LimitStatistics", "Policy"]

@@ -1,3 +1,40 @@
 """Applications: routes, parameters, requests, responses."""
 
-__all__: list[str] = []
+from megahertz.http.app import App
+from megahertz.http.asgi import AsgiHost
+from megahertz.http.params import Body, Cookie, Header, Path, Query
+from megahertz.http.request import Address, Request
+from megahertz.http.response import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
+from megahertz.http.routes import Declared, Router
+from megahertz.http.service import service_of
+from megahertz.http.stream import StreamingResponse
+from megahertz.http.threads import Threads, ThreadStatistics
+
+__all__ = [
+    "Address",
+    "App",
+    "AsgiHost",
+    "Body",
+    "Cookie",
+    "Declared",
+    "HTMLResponse",
+    "Header",
+    "JSONResponse",
+    "Path",
+    "PlainTextResponse",
+    "Query",
+    "RedirectResponse",
+    "Request",
+    "Response",
+    "Router",
+    "StreamingResponse",
+    "ThreadStatistics",
+    "Threads",
+    "service_of",
+]

@@ -1,3 +1,5 @@
 """What tests of services need."""
 
-__all__: list[str] = []
+from megahertz.testing.client import Client, Reply
+
+__all__ = ["Client", "Reply"]

@@ -1,0 +1,180 @@
+"""The application: routes, what they share, and what is open while they serve."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from megahertz.engine import Answer, Endpoint, Exchange, Route, worker_count
+from megahertz.errors import BadRoute
+from megahertz.govern import Policy
+from megahertz.http.encode import encode
+from megahertz.http.endpoint import (
+    ErrorHandler,
+    Surroundings,
+    compile_route,
+    is_async,
+    nearest,
+)
+from megahertz.http.problems import foreseen, problem, refusals, report
+from megahertz.http.request import Place, Request
+from megahertz.http.response import answer_of
+from megahertz.http.routes import Declared, Router
+from megahertz.http.state import State
+from megahertz.http.threads import Threads
+from megahertz.types import Layer, Resource
+
+F = TypeVar("F", bound=ErrorHandler)
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+
+
+class App(Router):
+    """An application; `mhz run module:app` serves it.
+
+    Args:
+        title: for people.
+        policy: what every route inherits.
+        lifespan: an async context manager function of the application, entered before the first
+            request; a mapping that it yields begins every `request.state`.
+        resources: opened in order before the lifespan, closed in reverse after it.
+        layers: what stands in front of every route, the outermost first.
+        debug: answers with the traceback of an unknown error; not for production.
+
+    Example:
+        >>> app = App(title="shop")
+        >>> @app.get("/items/{sku}")
+        ... async def item(sku: int) -> dict[str, int]:
+        ...     return {"sku": sku}
+    """
+
+    def __init__(
+        self,
+        *,
+        title: str = "megahertz",
+        policy: Policy | None = None,
+        lifespan: Lifespan | None = None,
+        resources: Iterable[Resource] = (),
+        layers: Iterable[Layer] = (),
+        debug: bool = False,
+    ) -> None:
+        super().__init__(policy=policy, layers=layers)
+        self.title = title
+        self.debug = debug
+        self.state = State()
+        self.threads = Threads()
+        self._lifespan = lifespan
+        self._resources = list(resources)
+        self._errors: dict[type[BaseException], ErrorHandler] = {}
+        self._seed: dict[str, Any] = {}
+        self._routes: list[Route] | None = None
+        self._open: AsyncExitStack | None = None
+
+    def exception_handler(self, kind: type[BaseException]) -> Callable[[F], F]:
+        """Declares the decorated `(request, error) -> response` as the answer to errors of `kind`.
+
+        The closest class wins. A passed deadline is answered after the handler is gone, so only
+        a plain `def` is asked about `DeadlineExceeded`.
+        """
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise BadRoute(f"exception_handler({kind!r}): takes a class of exceptions")
+
+        def declare(handler: F) -> F:
+            self._errors[kind] = handler
+            return handler
+
+        return declare
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """Every route, compiled; for the engine."""
+        if self._routes is None:
+            self._routes = self._compile()
+        return self._routes
+
+    @property
+    def fallback(self) -> Endpoint | None:
+        """None: what no pattern matches is 404."""
+        return None
+
+    @property
+    def refusals(self) -> Mapping[int, Answer]:
+        """The engine's own answers, as problem documents."""
+        return refusals()
+
+    def encode(self, value: object) -> bytes:
+        """JSON of a handler's value."""
+        return encode(value)
+
+    def failed(self, exchange: Exchange, error: BaseException) -> Answer:
+        """The answer to a request whose handler raised, or ran out of time."""
+        handler = nearest(self._errors, error)
+        if handler is not None and not is_async(handler):
+            try:
+                value = handler(Request(exchange, Place(self)), error)
+                return answer_of(value, problem(error).status_code)
+            except Exception as fresh:
+                error = fresh
+        report(error, f"{exchange.method} {exchange.path}")
+        return problem(error, debug=self.debug)
+
+    async def __aenter__(self) -> "App":
+        workers = worker_count()
+        for declared in self.declared():
+            declared.policy.check(workers)
+        async with AsyncExitStack() as stack:
+            stack.callback(self.threads.close)
+            for app in self._apps():
+                for resource in app._resources:
+                    await stack.enter_async_context(resource)
+            for app in self._apps():
+                if app._lifespan is not None:
+                    yielded = await stack.enter_async_context(app._lifespan(app))
+                    self._seed.update(yielded if isinstance(yielded, Mapping) else {})
+            _ = self.routes
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> bool | None:
+        stack, self._open = self._open, None
+        if stack is not None:
+            await stack.aclose()
+        return None
+
+    def _apps(self) -> list["App"]:
+        found = dict.fromkeys(router for router in self.family() if isinstance(router, App))
+        return list(found)
+
+    def _compile(self) -> list[Route]:
+        around = Surroundings(
+            app=self,
+            seed=self._seed,
+            threads=self.threads,
+            settle=self._settle,
+            errors=self._errors,
+        )
+        seen: dict[tuple[str, str], Declared] = {}
+        texts: dict[str, str] = {}
+        routes = []
+        for declared in self.declared():
+            _claim(declared, seen)
+            # The router allows one name a place: routes of one shape share the first one's text.
+            text = texts.setdefault(declared.pattern.shape, declared.pattern.text)
+            routes.append(replace(compile_route(declared, around), pattern=text))
+        return routes
+
+    def _settle(self, request: Request, error: Exception) -> Answer | None:
+        handler = nearest(self._errors, error)
+        if handler is not None and not is_async(handler):
+            return answer_of(handler(request, error), problem(error).status_code)
+        if handler is not None or not foreseen(error):
+            return None
+        report(error, f"{request.method} {request.path}")
+        return problem(error)
+
+
+def _claim(declared: Declared, seen: dict[tuple[str, str], Declared]) -> None:
+    for method in declared.methods:
+        other = seen.setdefault((method, declared.pattern.shape), declared)
+        if other is not declared:
+            raise BadRoute(f"{declared.where} is already {other.where}; remove one of them")

@@ -1,0 +1,65 @@
+"""A route's path as its author wrote it, and as the engine's router takes it."""
+
+import re
+from dataclasses import dataclass
+
+from megahertz.errors import BadRoute
+
+_SEGMENT = re.compile(r"\{(\*?)([A-Za-z_]\w*)(?::(\w+))?\}")
+
+_KINDS = ("str", "int", "float", "uuid", "path")
+"""Starlette's convertors; here the handler's annotation converts, and only `path` means more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A path taken apart.
+
+    Attributes:
+        text: for the engine: `/items/{sku}`, `/files/{*rest}`.
+        names: of its parameters, in order.
+        shape: the same for two patterns that match the same paths.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    shape: str
+
+
+def parse(path: str) -> Pattern:
+    """Takes `/items/{sku}`, and Starlette's `{sku:int}` and `{rest:path}`.
+
+    Raises:
+        BadRoute: no slash at the front, a parameter that is not a whole segment or comes twice, or
+            a rest that is not last.
+    """
+    if not path.startswith("/"):
+        raise BadRoute(f"{path!r}: a path begins with a slash; write {'/' + path!r}")
+    segments, names = [], []
+    last = path.count("/")
+    for index, segment in enumerate(path.split("/")):
+        if "{" not in segment and "}" not in segment:
+            segments.append((segment, segment))
+            continue
+        name, rest = _parameter(path, segment)
+        if rest and index != last:
+            raise BadRoute(f"{path!r}: {segment} takes what is left, so nothing follows it")
+        if name in names:
+            raise BadRoute(f"{path!r}: {name!r} comes twice; call one of them something else")
+        names.append(name)
+        segments.append((f"{{*{name}}}", "{*}") if rest else (f"{{{name}}}", "{}"))
+    text, shape = ("/".join(parts) for parts in zip(*segments, strict=True))
+    return Pattern(text, tuple(names), shape)
+
+
+def _parameter(path: str, segment: str) -> tuple[str, bool]:
+    match = _SEGMENT.fullmatch(segment)
+    if match is None:
+        raise BadRoute(
+            f"{path!r}: in {segment!r} a parameter is not a whole segment; write /{{name}}/, and "
+            f"take the value apart in the handler"
+        )
+    star, name, kind = match.groups()
+    if kind is not None and kind not in _KINDS:
+        raise BadRoute(f"{path!r}: {{{name}:{kind}}}: write {{{name}}} and annotate the parameter")
+    return name, bool(star) or kind == "path"

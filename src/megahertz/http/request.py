@@ -1,0 +1,146 @@
+"""The request as a handler sees it; made only for handlers that ask for it."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from megahertz.engine import Exchange
+from megahertz.errors import Invalid
+from megahertz.http.fields import Fields, Headers, cookies, pairs
+from megahertz.http.state import State
+from megahertz.http.url import URL
+
+_JSON = msgspec.json.Decoder()
+
+
+class Address(NamedTuple):
+    """One end of a connection."""
+
+    host: str
+    port: int
+
+
+class Place:
+    """Where a route hangs: what all of its requests share."""
+
+    __slots__ = ("app", "names", "seed")
+
+    def __init__(
+        self,
+        app: Any = None,
+        names: tuple[str, ...] = (),
+        seed: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.app = app
+        self.names = names
+        self.seed: Mapping[str, Any] = {} if seed is None else seed
+
+
+NOWHERE = Place()
+
+
+class Request:
+    """One request, by Starlette's names.
+
+    It owns its bytes: it may be kept after the answer, in a task or a queue.
+    """
+
+    __slots__ = ("_cookies", "_exchange", "_place", "_query", "_state")
+
+    def __init__(self, exchange: Exchange, place: Place = NOWHERE) -> None:
+        self._exchange = exchange
+        self._place = place
+        self._query: Fields | None = None
+        self._cookies: dict[str, str] | None = None
+        self._state: State | None = None
+
+    @property
+    def method(self) -> str:
+        """Upper case."""
+        return self._exchange.method
+
+    @property
+    def path(self) -> str:
+        """Percent-decoded."""
+        return self._exchange.path
+
+    @property
+    def url(self) -> URL:
+        """The address as the client wrote it: scheme, Host, path and query."""
+        exchange = self._exchange
+        host = exchange.header("host") or _authority(exchange.local)
+        text = f"http://{host}{exchange.raw_path.decode('latin-1')}"
+        query = exchange.query
+        return URL(f"{text}?{query.decode('latin-1')}" if query else text)
+
+    @property
+    def path_params(self) -> dict[str, str]:
+        """What the pattern's parameters matched, percent-decoded."""
+        return dict(zip(self._place.names, self._exchange.params, strict=False))
+
+    @property
+    def query_params(self) -> Fields:
+        """The fields of the query string."""
+        if self._query is None:
+            self._query = Fields(pairs(self._exchange.query))
+        return self._query
+
+    @property
+    def headers(self) -> Headers:
+        """Read-only, by name in any case."""
+        return Headers(self._exchange.headers)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """By name."""
+        if self._cookies is None:
+            self._cookies = cookies(self._exchange.headers)
+        return self._cookies
+
+    @property
+    def client(self) -> Address | None:
+        """The other end of the connection; None on a unix socket."""
+        peer = self._exchange.peer
+        return None if peer is None else Address(*peer)
+
+    @property
+    def app(self) -> Any:
+        """The application that serves this request."""
+        if self._place.app is None:
+            raise AttributeError("this request was made without an application")
+        return self._place.app
+
+    @property
+    def state(self) -> State:
+        """Attributes of your own for this request, beginning with what the lifespan yielded."""
+        if self._state is None:
+            self._state = State(**self._place.seed)
+        return self._state
+
+    async def body(self) -> bytes:
+        """The whole body."""
+        return self._exchange.body
+
+    async def json(self) -> Any:
+        """The body as JSON; `Invalid` with status 400 where it is none."""
+        try:
+            return _JSON.decode(self._exchange.body)
+        except msgspec.DecodeError as error:
+            problem = {"where": "body", "rule": str(error)}
+            raise Invalid("The body is not JSON", [problem], status_code=400) from None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body in pieces: one, as the engine has it whole before the handler runs."""
+        if self._exchange.body:
+            yield self._exchange.body
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"
+
+
+def _authority(local: tuple[str, int] | None) -> str:
+    if local is None:
+        return "localhost"
+    host, port = local
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

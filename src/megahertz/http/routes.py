@@ -1,0 +1,205 @@
+"""Routes as they are declared: decorators, prefixes, and what a route inherits."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict, TypeVar, Unpack
+
+from megahertz.errors import BadRoute
+from megahertz.govern import Policy
+from megahertz.http.pattern import Pattern, parse
+from megahertz.http.signature import read
+from megahertz.types import Layer
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+class Options(TypedDict, total=False):
+    """What `route` takes besides path and methods."""
+
+    status_code: int
+    policy: Policy | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """One route as written down, with everything that it inherits so far.
+
+    Attributes:
+        methods: upper case.
+        path: with every prefix.
+        pattern: the same, taken apart.
+        handler: the user's function.
+        status: of answers that the handler does not make itself.
+        policy: its own over its routers'.
+        name: the handler's unless given.
+        layers: the outermost first.
+    """
+
+    methods: tuple[str, ...]
+    path: str
+    pattern: Pattern
+    handler: Callable[..., Any]
+    status: int
+    policy: Policy
+    name: str
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """For messages: `GET /items/{sku} (shop.item)`."""
+        return _where(self.methods, self.path, self.handler)
+
+
+class Router:
+    """Routes that belong together; an application is one, and includes others.
+
+    Args:
+        policy: what these routes inherit.
+        layers: what stands in front of each of them, the outermost first.
+    """
+
+    def __init__(self, *, policy: Policy | None = None, layers: Iterable[Layer] = ()) -> None:
+        self.policy = policy or Policy()
+        self._layers = list(layers)
+        self._own: list[Declared] = []
+        self._included: list[tuple[str, Router]] = []
+
+    def route(
+        self,
+        path: str,
+        methods: Sequence[str] = ("GET",),
+        *,
+        status_code: int = 200,
+        policy: Policy | None = None,
+        name: str | None = None,
+    ) -> Callable[[H], H]:
+        """Declares the decorated function as what answers `methods` on `path`.
+
+        Args:
+            path: `/items/{sku}`; `/files/{rest:path}` takes slashes too.
+            methods: GET answers HEAD as well.
+            status_code: of answers that the handler does not make itself.
+            policy: its rules; what it leaves open is inherited.
+            name: for listings; the function's unless given.
+
+        Raises:
+            BadRoute: a path or a signature that cannot be served.
+        """
+
+        def declare(handler: H) -> H:
+            self._declare(path, methods, handler, status_code, policy or Policy(), name)
+            return handler
+
+        return declare
+
+    def get(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """`route` for GET and HEAD."""
+        return self.route(path, ("GET",), **options)
+
+    def post(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """`route` for POST."""
+        return self.route(path, ("POST",), **options)
+
+    def put(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """`route` for PUT."""
+        return self.route(path, ("PUT",), **options)
+
+    def patch(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """`route` for PATCH."""
+        return self.route(path, ("PATCH",), **options)
+
+    def delete(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """`route` for DELETE."""
+        return self.route(path, ("DELETE",), **options)
+
+    def head(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """`route` for HEAD alone."""
+        return self.route(path, ("HEAD",), **options)
+
+    def options(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """`route` for OPTIONS."""
+        return self.route(path, ("OPTIONS",), **options)
+
+    def layer(self, layer: Layer) -> Layer:
+        """Puts `layer` in front of every route of this router, inside those added before it."""
+        self._layers.append(layer)
+        return layer
+
+    def include(self, router: "Router", prefix: str = "") -> None:
+        """Takes in every route of `router`, also those declared later, under `prefix`.
+
+        Raises:
+            BadRoute: a prefix without a slash at the front or with one at the end, or a circle.
+        """
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise BadRoute(f"prefix {prefix!r}: begins with a slash and ends without one")
+        if self in router.family():
+            raise BadRoute(f"include(prefix={prefix!r}): the router would include itself")
+        self._included.append((prefix, router))
+
+    def family(self) -> Iterator["Router"]:
+        """This router and all that it includes."""
+        yield self
+        for _, router in self._included:
+            yield from router.family()
+
+    def declared(self, prefix: str = "") -> Iterator[Declared]:
+        """Every route, with prefixes, policies and layers of the routers in between."""
+        for route in self._own:
+            yield self._inherit(route, prefix)
+        for inner, router in self._included:
+            for route in router.declared(inner):
+                yield self._inherit(route, prefix)
+
+    def _inherit(self, route: Declared, prefix: str) -> Declared:
+        return replace(
+            route,
+            path=prefix + route.path,
+            pattern=parse(prefix + route.path),
+            policy=route.policy.over(self.policy),
+            layers=(*self._layers, *route.layers),
+        )
+
+    def _declare(
+        self,
+        path: str,
+        methods: Sequence[str],
+        handler: Callable[..., Any],
+        status: int,
+        policy: Policy,
+        name: str | None,
+    ) -> None:
+        upper = tuple(method.upper() for method in methods)
+        where = _where(upper, path, handler)
+        pattern = parse(path)
+        _check(where, upper, handler, status)
+        read(handler, pattern.names, where)
+        self._own.append(
+            Declared(
+                methods=upper,
+                path=path,
+                pattern=pattern,
+                handler=handler,
+                status=status,
+                policy=policy,
+                name=name or str(getattr(handler, "__name__", type(handler).__name__)),
+            )
+        )
+
+
+def _check(where: str, methods: tuple[str, ...], handler: Any, status: int) -> None:
+    if not methods or isinstance(methods, str) or not all(item.isalpha() for item in methods):
+        raise BadRoute(f"{where}: methods={methods!r}: a list of names like GET")
+    if not 200 <= status <= 599:
+        raise BadRoute(f"{where}: status_code={status}: 200 to 599")
+    if not callable(handler):
+        raise BadRoute(f"{where}: {handler!r} is not a function")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise BadRoute(f"{where}: yields; return StreamingResponse(pieces()) from a plain handler")
+
+
+def _where(methods: tuple[str, ...], path: str, handler: Any) -> str:
+    name = getattr(handler, "__qualname__", repr(handler))
+    return f"{','.join(methods)} {path} ({getattr(handler, '__module__', '?')}.{name})"

@@ -1,0 +1,47 @@
+"""What `mhz run` and the test client are given, as a service of the engine."""
+
+import inspect
+from typing import Any
+
+from megahertz.engine import Service
+from megahertz.errors import Misused
+from megahertz.http.app import App
+from megahertz.http.asgi import AsgiHost
+
+
+def service_of(app: Any) -> Service:
+    """An `App` as it is, an ASGI 3 application hosted.
+
+    Raises:
+        Misused: neither.
+    """
+    if isinstance(app, App):
+        return app
+    if isinstance(app, AsgiHost) or _is_service(app):
+        return app  # type: ignore[no-any-return]
+    if callable(app) and _takes_three(app):
+        return AsgiHost(app)
+    if callable(app) and not _required(app):
+        raise Misused(f"{app!r} takes no argument: if it makes the application, say --factory")
+    raise Misused(f"{app!r} is neither a megahertz App nor an ASGI 3 application")
+
+
+def _is_service(app: Any) -> bool:
+    return all(hasattr(app, name) for name in ("routes", "refusals", "failed", "encode"))
+
+
+def _takes_three(app: Any) -> bool:
+    if isinstance(app, type):
+        return False
+    try:
+        inspect.signature(app).bind(None, None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # a native callable does not say
+    return True
+
+
+def _required(app: Any) -> list[str]:
+    parameters = inspect.signature(app).parameters.values()
+    return [item.name for item in parameters if item.default is item.empty]

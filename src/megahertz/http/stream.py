@@ -1,0 +1,66 @@
+"""Answers sent piece by piece, no faster than the client reads."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any, Self
+
+from megahertz.engine import Exchange
+from megahertz.http.response import HeaderInput, Response
+from megahertz.http.threads import Threads
+
+Pieces = AsyncIterable[bytes | str] | Iterable[bytes | str]
+
+_END: Any = object()
+
+
+class StreamingResponse(Response):
+    """An answer whose body is an iterator, async or not; a plain one runs in the thread pool.
+
+    It is chunked unless `headers` names a content-length. An error after the first piece can no
+    longer become a status: the connection is cut, so that the client sees it is not whole.
+    """
+
+    __slots__ = ("body_iterator",)
+    body_iterator: Pieces
+
+    def __new__(
+        cls,
+        content: Pieces,
+        status_code: int = 200,
+        headers: HeaderInput | None = None,
+        media_type: str | None = None,
+    ) -> Self:
+        self = super().__new__(cls, None, status_code, headers, media_type)
+        self.body_iterator = content
+        return self
+
+    async def deliver(self, exchange: Exchange, threads: Threads) -> None:
+        """Sends it; waits whenever the client is behind."""
+        exchange.start(self.status_code, self.raw_headers)
+        pieces = _asynchronous(self.body_iterator, threads)
+        try:
+            async for piece in pieces:
+                data = piece.encode() if isinstance(piece, str) else piece
+                if data and not exchange.write(data):
+                    await exchange.drain()
+        finally:
+            await _close(pieces)
+        exchange.end()
+
+
+def _asynchronous(pieces: Pieces, threads: Threads) -> AsyncIterator[bytes | str]:
+    if isinstance(pieces, AsyncIterable):
+        return aiter(pieces)
+    return _in_threads(iter(pieces), threads)
+
+
+async def _in_threads(
+    pieces: Iterator[bytes | str], threads: Threads
+) -> AsyncIterator[bytes | str]:
+    while (piece := await threads.run(lambda: next(pieces, _END))) is not _END:
+        yield piece
+
+
+async def _close(pieces: AsyncIterator[bytes | str]) -> None:
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        await close()

@@ -1,0 +1,104 @@
+"""What a user writes, checked by mypy --strict; it is not run."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, assert_type
+
+import msgspec
+
+from megahertz import (
+    GCRA,
+    App,
+    Cookie,
+    Header,
+    HTTPError,
+    JSONResponse,
+    Policy,
+    Query,
+    Request,
+    Response,
+    Router,
+    StreamingResponse,
+)
+from megahertz.types import Handler
+
+
+class Order(msgspec.Struct):
+    sku: int
+    user: int
+
+
+@dataclass
+class Receipt:
+    number: int
+
+
+@asynccontextmanager
+async def lifespan(app: App) -> AsyncIterator[dict[str, str]]:
+    app.state.pool = object()
+    yield {"greeting": "hello"}
+
+
+app = App(title="shop", policy=Policy(deadline=1.0), lifespan=lifespan)
+
+
+@app.get("/")
+async def hello() -> dict[str, str]:
+    return {"msg": "ok"}
+
+
+@app.get("/items/{sku}", name="item")
+async def item(
+    sku: int,
+    full: bool = False,
+    agent: Annotated[str, Header("user-agent")] = "",
+    session: Annotated[str | None, Cookie()] = None,
+    tags: Annotated[list[str], Query("tag")] = [],  # noqa: B006
+) -> Order:
+    raise HTTPError(404, f"no item {sku}", headers={"x-full": str(full)})
+
+
+@app.post("/orders", policy=Policy(deadline=0.2, limit=GCRA(5000, per=1, burst=500)))
+@app.put("/orders", status_code=201)
+async def order(order: Order, request: Request) -> Response:
+    body = assert_type(await request.body(), bytes)
+    assert_type(request.headers.get("x-id", ""), str)
+    answer = JSONResponse(Receipt(order.sku), 201, headers={"x-length": str(len(body))})
+    answer.headers["x-more"] = "1"
+    answer.set_cookie("seen", "1", httponly=True)
+    return answer
+
+
+@app.get("/stream")
+async def stream() -> StreamingResponse:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+
+    return StreamingResponse(pieces(), media_type="text/plain")
+
+
+@app.layer
+def timed(handler: Handler) -> Handler:
+    async def layered(request: Request) -> Response:
+        response: Response = await handler(request)
+        response.headers["x-timed"] = "1"
+        return response
+
+    return layered
+
+
+@app.exception_handler(KeyError)
+def missing(request: Request, error: KeyError) -> Response:
+    return Response("missing", 404)
+
+
+admin = Router(policy=Policy.off())
+
+
+@admin.get("/health")
+def health() -> str:
+    return "ok"
+
+
+app.include(admin, prefix="/admin")
