@@ -6,10 +6,13 @@ from contextvars import Context
 from types import FrameType
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 __version__: str
 
 # --- answer.rs ---
 
+@disjoint_base
 class Answer:
     """Status, header fields and body, rendered once; may be returned any number of times.
 
@@ -137,6 +140,18 @@ class RequestTask:
     def _cancel_message(self) -> Any | None: ...
     @property
     def _must_cancel(self) -> bool: ...
+    @property
+    def _callbacks(self) -> list[tuple[Callable[[Any], object], Context]]: ...
+
+# --- probe.rs ---
+
+def read_request(data: bytes, limits: Mapping[str, float]) -> dict[str, Any] | int | None:
+    """The first request in `data` as the engine reads it, for tests against other parsers.
+
+    Returns:
+        `method target path query version keep headers body rest`; the status of a refusal; or
+        None while the request is not whole.
+    """
 
 # --- engine.rs ---
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass, fields
 
 from megahertz.errors import BadSettings
 
+MOST_HEAD_BYTES = 60 * 1024
+"""Positions in a head are 16 bits wide, and a whole one must fit the read buffer of 64 KiB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -47,7 +50,5 @@ class Limits:
             lowest = 0 if field.name in ("requests", "body_rate") else 1e-3
             if not value >= lowest:
                 raise BadSettings(f"Limits({field.name}={value!r}): must be at least {lowest}")
-        if self.head_bytes > 60 * 1024:
-            raise BadSettings(
-                f"Limits(head_bytes={self.head_bytes}): at most {60 * 1024}, the engine's read buffer"
-            )
+        if self.head_bytes > MOST_HEAD_BYTES:
+            raise BadSettings(f"Limits(head_bytes={self.head_bytes}): at most {MOST_HEAD_BYTES}")

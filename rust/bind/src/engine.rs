@@ -85,7 +85,7 @@ fn number(limits: &Bound<'_, PyDict>, name: &str) -> PyResult<f64> {
     Err(PyValueError::new_err(format!("{name}={value}: not a finite number from 0 on")))
 }
 
-fn settings(limits: &Bound<'_, PyDict>) -> PyResult<Settings> {
+pub fn settings(limits: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let count = |name: &str| number(limits, name).map(|value| value as usize);
     let nanos = |name: &str| number(limits, name).map(|value| (value * 1e9) as u64);
     Ok(Settings {
@@ -398,5 +398,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Answer>()?;
     module.add_class::<Exchange>()?;
     module.add_class::<RequestTask>()?;
+    module.add_function(wrap_pyfunction!(crate::probe::read_request, module)?)?;
     module.add_class::<Engine>()
 }

@@ -415,6 +415,15 @@ impl RequestTask {
         self.must_cancel
     }
 
+    /// Read by anyio, to find the task that `run_until_complete` waits for.
+    #[getter]
+    fn _callbacks(&self, py: Python<'_>) -> Vec<(Py<PyAny>, Py<PyAny>)> {
+        let pair = |(callback, context): &(Py<PyAny>, Py<PyAny>)| {
+            (callback.clone_ref(py), context.clone_ref(py))
+        };
+        self.callbacks.iter().map(pair).collect()
+    }
+
     fn get_name(&self, py: Python<'_>) -> Py<PyAny> {
         let named = self.name.as_ref().map(|name| name.clone_ref(py));
         named.unwrap_or_else(|| PyString::new(py, "request").into_any().unbind())

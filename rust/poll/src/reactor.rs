@@ -21,6 +21,9 @@ use wire::Refusal;
 
 pub(crate) const LISTENER: u64 = 1 << 63;
 const TIMER: u64 = u64::MAX;
+/// When the server stops, a connection without a request so far has this long to send one (Go's
+/// Shutdown: 5 s).
+const NEWCOMER: u64 = 1_000_000_000;
 /// Events a turn; more wait for the next one.
 const BATCH: usize = 512;
 /// The shared read buffer: a pipelined batch or a large piece of a body in one system call.
@@ -217,13 +220,24 @@ impl Reactor {
 
     /// Stops accepting, closes what is idle and lets what runs finish; ends in [`Event::Idle`].
     pub fn stop(&mut self) {
+        // Who stands in the accept queue was promised an answer: closing would reset them.
+        for listener in 0..self.listeners.len() {
+            self.accept(listener);
+        }
         self.stopping = true;
         self.listeners.clear();
         self.accept_again = None;
         for index in 0..self.conns.len() {
             let conn = &self.conns[index];
-            if conn.fd.is_some() && conn.stage == Stage::Idle && conn.outbox.is_empty() {
-                self.close(Token { index: index as u32, epoch: conn.epoch });
+            let token = Token { index: index as u32, epoch: conn.epoch };
+            if conn.fd.is_none() || conn.stage != Stage::Idle {
+                continue;
+            }
+            if conn.served == 0 {
+                self.set_timeout(token, self.now + NEWCOMER);
+            } else {
+                // Closed once a read has shown that no request is on its way in.
+                self.ready.push_back((token, EventFlags::IN));
             }
         }
         self.wake();

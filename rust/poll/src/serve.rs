@@ -128,7 +128,9 @@ impl Reactor {
         let conn = &mut self.conns[token.index as usize];
         if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
             self.resume(token);
-        } else if conn.eof && conn.stage != Stage::Linger {
+        } else if (conn.eof && conn.stage != Stage::Linger)
+            || (self.stopping && conn.stage == Stage::Idle && conn.served > 0)
+        {
             self.ended(token);
         } else {
             self.flush(token);
@@ -244,6 +246,16 @@ impl Reactor {
             }
         }
         self.flush(token);
+        self.resume_if_drained(token);
+    }
+
+    /// Too much was unsent, but the socket took it at once: no edge will tell of that.
+    fn resume_if_drained(&mut self, token: Token) {
+        let unsent = self.settings.unsent;
+        let Some(conn) = self.conn(token) else { return };
+        if conn.stage == Stage::Idle && !conn.inbound.is_empty() && conn.outbox.len() <= unsent {
+            self.ready.push_back((token, EventFlags::empty()));
+        }
     }
 
     fn recycle(&mut self, cursor: Cursor) {

@@ -12,6 +12,8 @@ const TRAILERS: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Size,
+    /// White space before an extension or the line's end (BWS, RFC 9112 section 7.1.1).
+    Blank,
     Extension,
     SizeEnd,
     Data,
@@ -77,16 +79,14 @@ impl Chunked {
     fn octet(&mut self, byte: u8) -> Result<(), Refusal> {
         self.state = match (self.state, byte) {
             (State::Size, _) if byte.is_ascii_hexdigit() => self.digit(byte)?,
-            (State::Size, b';' | b' ' | b'\t') if self.digits > 0 => State::Extension,
+            (State::Size, b' ' | b'\t') if self.digits > 0 => State::Blank,
+            (State::Size, b';') if self.digits > 0 => State::Extension,
             (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
+            (State::Blank, b' ' | b'\t') => self.line(State::Blank)?,
+            (State::Blank, b';') => State::Extension,
+            (State::Blank, b'\r') => State::SizeEnd,
             (State::Extension, b'\r') => State::SizeEnd,
-            (State::Extension, _) if byte == b'\t' || (byte >= b' ' && byte != 0x7f) => {
-                self.line += 1;
-                if self.line > LINE {
-                    return Err(Refusal::Malformed);
-                }
-                State::Extension
-            }
+            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.line(State::Extension)?,
             (State::SizeEnd, b'\n') => self.size_read(),
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size,
@@ -97,6 +97,11 @@ impl Chunked {
             _ => return Err(Refusal::Malformed),
         };
         Ok(())
+    }
+
+    fn line(&mut self, state: State) -> Result<State, Refusal> {
+        self.line += 1;
+        if self.line > LINE { Err(Refusal::Malformed) } else { Ok(state) }
     }
 
     fn digit(&mut self, byte: u8) -> Result<State, Refusal> {
@@ -172,6 +177,7 @@ mod tests {
             "0\r\n\n",
             "0\r\nX: y\n\r\n",
             ";\r\n",
+            "3 x\r\n",
             " 3\r\n",
         ] {
             assert_eq!(whole(text).unwrap_err(), Refusal::Malformed, "{text:?}");

@@ -32,7 +32,7 @@ class Server:
 
     Args:
         service: entered before the first request, left after the last.
-        sockets: bound and listening; they stay the caller's to close.
+        sockets: bound and listening; closed when the server stops.
         limits: what is accepted from peers.
     """
 
@@ -101,6 +101,8 @@ class Server:
             return
         self._stopped = True
         engine.stop()
+        for sock in self._sockets:
+            sock.close()
         try:
             await asyncio.wait_for(self._idle.wait(), grace)
         except TimeoutError:

@@ -38,7 +38,7 @@ class Route:
 
 
 class Service(Protocol):
-    """What an application is to the engine; entered before the first request, left after the last."""
+    """An application to the engine; entered before the first request, left after the last."""
 
     @property
     def routes(self) -> Sequence[Route]:

@@ -1,0 +1,141 @@
+"""A service of plain functions on a real socket, and a client that sees every byte."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from megahertz.engine import Answer, Route, Server
+from megahertz.settings import Limits
+
+
+class Plain:
+    """A service made of routes; remembers what failed."""
+
+    def __init__(self, routes, fallback=None, refusals=None):
+        self.routes = routes
+        self.fallback = fallback
+        self.refusals = refusals or {}
+        self.failures: list[BaseException] = []
+        self.entered = self.left = 0
+
+    def encode(self, value: object) -> bytes:
+        return msgspec.json.encode(value)
+
+    def failed(self, exchange, error: BaseException) -> Answer:
+        self.failures.append(error)
+        return Answer(f"{type(error).__name__}: {error}", getattr(error, "status", 500))
+
+    async def __aenter__(self):
+        self.entered += 1
+
+    async def __aexit__(self, *exc):
+        self.left += 1
+
+
+class Peer:
+    """One raw connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self.reader, self.writer = reader, writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def get(self, path: str, *fields: str) -> "Reply":
+        lines = [f"GET {path} HTTP/1.1", "Host: test", *fields, "", ""]
+        await self.send("\r\n".join(lines).encode())
+        return await self.reply()
+
+    async def reply(self, *, head_only: bool = False) -> "Reply":
+        """The next response, read by its own framing."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")[:-2]
+        fields = dict(line.lower().split(": ", 1) for line in lines)
+        code = int(status.split(" ")[1])
+        body = b""
+        if head_only or code in (100, 204, 304):
+            pass
+        elif fields.get("transfer-encoding") == "chunked":
+            while size := int(await self.reader.readuntil(b"\r\n"), 16):
+                body += await self.reader.readexactly(size)
+                assert await self.reader.readexactly(2) == b"\r\n"
+            assert await self.reader.readexactly(2) == b"\r\n"
+        elif "content-length" in fields:
+            body = await self.reader.readexactly(int(fields["content-length"]))
+        else:
+            body = await self.reader.read()
+        return Reply(code, fields, body)
+
+    async def closed(self) -> bytes:
+        """Everything up to the end of the connection, which must come."""
+        return await asyncio.wait_for(self.reader.read(), 20)
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def reset(self) -> None:
+        """Leaves by RST."""
+        sock = self.writer.get_extra_info("socket")
+        linger = (1).to_bytes(4, "little") + bytes(4)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.writer.transport.abort()
+
+
+class Reply(msgspec.Struct):
+    status: int
+    fields: dict[str, str]
+    body: bytes
+
+
+class Site:
+    """A running server and the way to it."""
+
+    def __init__(self, server: Server, service: Plain, port: int):
+        self.server, self.service, self.port = server, service, port
+        self.peers: list[Peer] = []
+
+    async def peer(self, **options: Any) -> Peer:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **options)
+        self.peers.append(Peer(reader, writer))
+        return self.peers[-1]
+
+
+@pytest.fixture
+def serve() -> Callable[..., contextlib.AbstractAsyncContextManager[Site]]:
+    """`async with serve({"GET /": handler}, head_timeout=1) as site`."""
+
+    @contextlib.asynccontextmanager
+    async def run(
+        handlers: dict[str, Any] | None = None, *, fallback=None, refusals=None, **limits: Any
+    ) -> AsyncIterator[Site]:
+        routes = []
+        for line, handler in (handlers or {}).items():
+            options = {}
+            if isinstance(handler, tuple):
+                handler, options = handler
+            method, pattern = line.split()
+            routes.append(Route(methods=(method,), pattern=pattern, endpoint=handler, **options))
+        service = Plain(routes, fallback, refusals)
+        with socket.create_server(("127.0.0.1", 0), backlog=1000) as sock:
+            async with Server(service, [sock], limits=Limits(**limits)) as server:
+                site = Site(server, service, sock.getsockname()[1])
+                try:
+                    yield site
+                finally:
+                    for peer in site.peers:
+                        peer.close()
+
+    return run
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Turns the loop until `condition` holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what it waits for is not ours to signal
+            await asyncio.sleep(0)
