@@ -206,4 +206,44 @@ class Engine:
 
 # --- journal.rs ---
 
+@final
+class Journal:
+    """Records on disk, a batch made durable by one sync on a thread of Rust's.
+
+    Args:
+        directory: made where it is missing; held against everybody else.
+        records: that may be appended and not persisted.
+        bytes: likewise, on disk.
+        segment_bytes: size at which a file of it is complete.
+
+    Raises:
+        AlreadyHeld: somebody else has it open.
+        JournalCorrupt: acknowledged records are damaged or missing.
+        OSError: as the system says.
+    """
+
+    def __new__(
+        cls, directory: str, *, records: int, bytes: int, segment_bytes: int
+    ) -> Journal: ...
+    def append(self, record: bytes) -> int:
+        """The record's sequence number; durable once an outcome says so. Overloaded where full."""
+    def fileno(self) -> int:
+        """Readable while `outcomes` has news."""
+    def outcomes(self) -> list[tuple[int, str, str]]:
+        """In order: up to which number, "durable", "refused" or "failed", and why."""
+    def replay(self) -> Replay:
+        """Every record held when it was opened, the persisted that are left first; once."""
+    def persisted(self, upto: int, released: int) -> None:
+        """The consumer has all up to `upto`; what is up to `released` may be deleted."""
+    def close(self) -> None:
+        """Makes durable what was appended, waits for the disk and lets go of the directory."""
+    def statistics(self) -> dict[str, int]: ...
+
+@final
+class Replay:
+    """An iterator of sequence number and record."""
+
+    def __iter__(self) -> Replay: ...
+    def __next__(self) -> tuple[int, bytes]: ...
+
 # --- load.rs ---

@@ -24,11 +24,13 @@
     ├─ Conflict                     the state of the world is not what you thought
     │  ├─ CompareFailed
     │  ├─ SagaFailed
-    │  └─ AlreadyHeld
+    │  ├─ AlreadyHeld
+    │  └─ KeyReused
     ├─ HTTPError                    a handler's own answer, by status
     │  └─ Invalid                   a request that names the parameter and the rule
     └─ Internal                     ours; please report
-       └─ JournalFailed             the disk refused: nothing more is acknowledged
+       └─ JournalFailed             the disk failed: nothing more is acknowledged
+          └─ JournalCorrupt         acknowledged records are damaged: a person has to decide
 
 Attributes live on the class, so that the tables which turn errors into HTTP answers are loops
 over this tree (RFC 9457 documents: `megahertz.http.problems`).
@@ -216,6 +218,12 @@ class AlreadyHeld(Conflict):
     code = "conflict.held"
 
 
+class KeyReused(Conflict):
+    """The same key came with other contents."""
+
+    code = "conflict.key"
+
+
 class HTTPError(MegahertzError):
     """An answer chosen by a handler: `raise HTTPError(404, "no such order")`.
 
@@ -261,10 +269,27 @@ class Internal(MegahertzError):
 
 
 class JournalFailed(Internal):
-    """The disk under a journal refused: nothing more is acknowledged until a restart."""
+    """The disk under a journal failed: nothing more is acknowledged until a restart."""
 
     code = "internal.journal"
     status = 503
+
+
+class JournalCorrupt(JournalFailed):
+    """A journal's acknowledged records are damaged or missing: it does not open.
+
+    Args:
+        message: file, offset and what is wrong there.
+        file: the damaged file.
+        offset: of the first frame that cannot be trusted.
+    """
+
+    code = "internal.journal.corrupt"
+
+    def __init__(self, message: str, file: str = "", offset: int = 0) -> None:
+        super().__init__(message)
+        self.file = file
+        self.offset = offset
 
 
 def tree(root: type[MegahertzError] = MegahertzError) -> Iterator[type[MegahertzError]]:

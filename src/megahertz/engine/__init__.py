@@ -1,6 +1,6 @@
 """The poller inside the asyncio loop."""
 
-from megahertz.engine.native import Answer, Engine, Exchange
+from megahertz.engine.native import Answer, Engine, Exchange, Journal, Replay
 from megahertz.engine.server import Server
 from megahertz.engine.service import Endpoint, Route, Service
 from megahertz.engine.statistics import ServerStatistics
@@ -11,6 +11,8 @@ __all__ = [
     "Endpoint",
     "Engine",
     "Exchange",
+    "Journal",
+    "Replay",
     "Route",
     "Server",
     "ServerStatistics",

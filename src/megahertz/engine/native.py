@@ -1,5 +1,23 @@
 """The one door to the native module: everything else imports from `megahertz.engine`."""
 
-from megahertz._core import Answer, Engine, Exchange, RequestTask, __version__, read_request
+from megahertz._core import (
+    Answer,
+    Engine,
+    Exchange,
+    Journal,
+    Replay,
+    RequestTask,
+    __version__,
+    read_request,
+)
 
-__all__ = ["Answer", "Engine", "Exchange", "RequestTask", "__version__", "read_request"]
+__all__ = [
+    "Answer",
+    "Engine",
+    "Exchange",
+    "Journal",
+    "Replay",
+    "RequestTask",
+    "__version__",
+    "read_request",
+]
