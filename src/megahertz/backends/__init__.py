@@ -1,3 +1,7 @@
 """Clients of outside systems, thin over well-kept libraries."""
 
-__all__: list[str] = []
+from megahertz.backends.postgres import PostgresSink
+from megahertz.backends.sink import Sink
+from megahertz.backends.sqlite import SQLiteSink
+
+__all__ = ["PostgresSink", "SQLiteSink", "Sink"]

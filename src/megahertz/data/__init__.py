@@ -1,3 +1,5 @@
 """Acknowledge early, persist surely."""
 
-__all__: list[str] = []
+from megahertz.data.behind import Statistics, WriteBehind
+
+__all__ = ["Statistics", "WriteBehind"]
