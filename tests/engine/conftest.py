@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -139,3 +142,14 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what it waits for is not ours to signal
             await asyncio.sleep(0)
+
+
+VECTORS = Path(__file__).parents[2].parent / "shared" / "vectors"
+
+
+def vectors(name: str) -> list:
+    """Published data beside the repository; CI must have it, a clone elsewhere may not."""
+    path = VECTORS / name
+    if not path.exists() and not os.environ.get("CI"):
+        pytest.skip(f"{path} is not here: the published vectors are data beside the repository")
+    return json.loads(path.read_text())

@@ -4,9 +4,6 @@ Where we differ it is by refusing more, and each reason is named: `STRICTER`.
 """
 
 import dataclasses
-import json
-import os
-from pathlib import Path
 
 import h11
 import httptools
@@ -17,8 +14,9 @@ from hypothesis import strategies as st
 from megahertz.engine.native import read_request
 from megahertz.settings import Limits
 
+from .conftest import vectors
+
 LIMITS = dataclasses.asdict(Limits())
-VECTORS = Path(__file__).parents[2].parent / "shared" / "vectors"
 
 
 def ours(data: bytes):
@@ -186,14 +184,6 @@ STRICTER = {
 def test_what_h11_reads_and_we_refuse(reason):
     assert by_h11(STRICTER[reason])
     assert ours(STRICTER[reason]) == 400
-
-
-def vectors(name: str) -> list:
-    """Published data beside the repository; CI must have it, a clone elsewhere may not."""
-    path = VECTORS / name
-    if not path.exists() and not os.environ.get("CI"):
-        pytest.skip(f"{path} is not here: the published vectors are data beside the repository")
-    return json.loads(path.read_text())
 
 
 FRAMING_ERRORS = {3, 4, 10, 11, 12, 15, 25, 30}

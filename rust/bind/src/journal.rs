@@ -62,18 +62,10 @@ impl Journal {
         bytes: u64,
         segment_bytes: u64,
     ) -> PyResult<Self> {
-        let options = Options {
-            segment_bytes,
-            records,
-            bytes,
-        };
-        let (journal, replay) = py
-            .detach(|| journal::Journal::open(&directory, options))
-            .map_err(opening)?;
-        Ok(Self {
-            journal,
-            replay: Mutex::new(Some(replay)),
-        })
+        let options = Options { segment_bytes, records, bytes };
+        let (journal, replay) =
+            py.detach(|| journal::Journal::open(&directory, options)).map_err(opening)?;
+        Ok(Self { journal, replay: Mutex::new(Some(replay)) })
     }
 
     fn append(&self, record: &[u8]) -> PyResult<u64> {
@@ -95,11 +87,7 @@ impl Journal {
     }
 
     fn replay(&self) -> PyResult<Replay> {
-        let taken = self
-            .replay
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let taken = self.replay.lock().unwrap_or_else(PoisonError::into_inner).take();
         let replay = taken.ok_or_else(|| PyRuntimeError::new_err("replayed already"))?;
         Ok(Replay(Mutex::new(replay)))
     }
@@ -143,13 +131,8 @@ impl Replay {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(u64, Bound<'py, PyBytes>)>> {
-        let next = py.detach(|| {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .next()
-                .transpose()
-        });
+        let next =
+            py.detach(|| self.0.lock().unwrap_or_else(PoisonError::into_inner).next().transpose());
         let read = next.map_err(opening)?;
         Ok(read.map(|(sequence, bytes)| (sequence, PyBytes::new(py, &bytes))))
     }

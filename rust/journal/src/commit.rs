@@ -21,11 +21,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn new(queue: Queue, event: OwnedFd) -> Self {
-        Self {
-            queue: Mutex::new(queue),
-            signal: Condvar::new(),
-            event,
-        }
+        Self { queue: Mutex::new(queue), signal: Condvar::new(), event }
     }
 
     /// The queue; a panic elsewhere left it consistent, since nothing in it can panic half-way.
@@ -69,11 +65,7 @@ enum Fault {
 
 fn sorted(action: &'static str) -> impl FnOnce(io::Error) -> Fault {
     move |error| {
-        if segment::refusal(&error) {
-            Fault::Refused(error)
-        } else {
-            Fault::Failed(action, error)
-        }
+        if segment::refusal(&error) { Fault::Refused(error) } else { Fault::Failed(action, error) }
     }
 }
 
@@ -103,19 +95,11 @@ impl Committer {
             && !queue.closing
         {
             queue.asleep = true;
-            queue = self
-                .shared
-                .signal
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = self.shared.signal.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.asleep = false;
         let batch = std::mem::replace(&mut queue.batch, spare);
-        let first = if batch.is_empty() {
-            queue.next
-        } else {
-            frame::first_sequence(&batch)
-        };
+        let first = if batch.is_empty() { queue.next } else { frame::first_sequence(&batch) };
         Turn {
             first,
             batch,
@@ -138,8 +122,7 @@ impl Committer {
                 Err(Fault::Failed(action, error)) => return Err(format!("{action}: {error}")),
             }
         } else if turn.persisted > self.marked || turn.closing {
-            self.mark(turn.persisted)
-                .map_err(|error| format!("write: {error}"))?;
+            self.mark(turn.persisted).map_err(|error| format!("write: {error}"))?;
         }
         if self.removable(turn.released) {
             self.remove(turn.released)?;
@@ -164,15 +147,11 @@ impl Committer {
             turn.batch.splice(..0, mark);
         }
         frame::seal(&mut turn.batch, seed);
-        self.active
-            .reserve(turn.batch.len())
-            .map_err(sorted("write"))?;
+        self.active.reserve(turn.batch.len()).map_err(sorted("write"))?;
         self.active.write(&turn.batch).map_err(sorted("write"))?;
-        self.sync()
-            .map_err(|error| Fault::Failed("fdatasync", error))?;
+        self.sync().map_err(|error| Fault::Failed("fdatasync", error))?;
         self.next = turn.last + 1;
-        self.mark(turn.persisted)
-            .map_err(|error| Fault::Failed("write", error))
+        self.mark(turn.persisted).map_err(|error| Fault::Failed("write", error))
     }
 
     /// Writes a mark; a disk without room for it owes it to the next batch.
@@ -197,14 +176,9 @@ impl Committer {
         if self.owed {
             // The next segment's first number has to be where this one ends.
             self.active
-                .write(&frame::mark(
-                    turn.first,
-                    turn.persisted,
-                    self.active.header.seed(),
-                ))
+                .write(&frame::mark(turn.first, turn.persisted, self.active.header.seed()))
                 .map_err(sorted("write"))?;
-            self.sync()
-                .map_err(|error| Fault::Failed("fdatasync", error))?;
+            self.sync().map_err(|error| Fault::Failed("fdatasync", error))?;
         }
         let index = self.active.header.index + 1;
         let header = segment::header(index, turn.first, turn.persisted);
@@ -220,16 +194,13 @@ impl Committer {
     }
 
     fn removable(&self, released: u64) -> bool {
-        self.sealed
-            .front()
-            .is_some_and(|(_, last)| *last <= released)
+        self.sealed.front().is_some_and(|(_, last)| *last <= released)
     }
 
     /// Deletes segments that nobody needs, once the position that says so is durable.
     fn remove(&mut self, released: u64) -> Result<(), String> {
         let persisted = self.shared.queue().statistics.persisted;
-        self.mark(persisted)
-            .map_err(|error| format!("write: {error}"))?;
+        self.mark(persisted).map_err(|error| format!("write: {error}"))?;
         if self.owed {
             return Ok(());
         }
@@ -240,9 +211,7 @@ impl Committer {
             let path = segment::path(&self.directory, index);
             fs::remove_file(&path)
                 .map_err(|error| format!("unlink {}: {error}", path.display()))?;
-            self.handle
-                .sync_all()
-                .map_err(|error| format!("fsync: {error}"))?;
+            self.handle.sync_all().map_err(|error| format!("fsync: {error}"))?;
             self.sealed.pop_front();
             self.shared.queue().statistics.segments -= 1;
         }

@@ -41,11 +41,7 @@ impl Error {
         path: &std::path::Path,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -53,11 +49,7 @@ impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Held(path) => write!(out, "{} is in use by another process", path.display()),
-            Self::Corrupt {
-                file,
-                offset,
-                reason,
-            } => {
+            Self::Corrupt { file, offset, reason } => {
                 write!(out, "{} at offset {offset}: {reason}", file.display())
             }
             Self::Version { file, found } => write!(
@@ -66,11 +58,7 @@ impl fmt::Display for Error {
                 file.display(),
                 crate::frame::VERSION
             ),
-            Self::Io {
-                action,
-                path,
-                source,
-            } => {
+            Self::Io { action, path, source } => {
                 write!(out, "cannot {action} {}: {source}", path.display())
             }
         }

@@ -59,10 +59,7 @@ impl Header {
 
     /// Where the checksum of each frame starts.
     pub fn seed(&self) -> u32 {
-        crc32c::crc32c_append(
-            crc32c::crc32c(&self.salt.to_le_bytes()),
-            &self.index.to_le_bytes(),
-        )
+        crc32c::crc32c_append(crc32c::crc32c(&self.salt.to_le_bytes()), &self.index.to_le_bytes())
     }
 }
 
@@ -77,11 +74,7 @@ pub(crate) enum Frame<'a> {
 pub(crate) fn length(head: &[u8]) -> Option<usize> {
     let length = word(head, 0);
     let payload = (length & !MARKED) as usize;
-    let sound = if length & MARKED == 0 {
-        (1..=LONGEST).contains(&payload)
-    } else {
-        payload == 8
-    };
+    let sound = if length & MARKED == 0 { (1..=LONGEST).contains(&payload) } else { payload == 8 };
     sound.then_some(FRAME + payload)
 }
 
@@ -92,15 +85,9 @@ pub(crate) fn decode(bytes: &[u8], seed: u32) -> Option<Frame<'_>> {
     }
     let sequence = number(bytes, 8);
     Some(if word(bytes, 0) & MARKED == 0 {
-        Frame::Record {
-            sequence,
-            payload: &bytes[FRAME..],
-        }
+        Frame::Record { sequence, payload: &bytes[FRAME..] }
     } else {
-        Frame::Mark {
-            next: sequence,
-            persisted: number(bytes, FRAME),
-        }
+        Frame::Mark { next: sequence, persisted: number(bytes, FRAME) }
     })
 }
 
@@ -156,13 +143,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    const HEAD: Header = Header {
-        version: 1,
-        index: 3,
-        base: 77,
-        persisted: 70,
-        salt: 0xfeed,
-    };
+    const HEAD: Header = Header { version: 1, index: 3, base: 77, persisted: 70, salt: 0xfeed };
 
     #[test]
     fn a_header_survives_its_bytes_and_no_flipped_bit() {
@@ -181,13 +162,7 @@ mod tests {
         push_record(&mut bytes, 9, b"an order");
         seal(&mut bytes, 5);
         assert_eq!(Some(24), length(&bytes));
-        assert_eq!(
-            Some(Frame::Record {
-                sequence: 9,
-                payload: b"an order"
-            }),
-            decode(&bytes, 5)
-        );
+        assert_eq!(Some(Frame::Record { sequence: 9, payload: b"an order" }), decode(&bytes, 5));
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -200,23 +175,7 @@ mod tests {
     #[test]
     fn a_frame_of_another_segment_is_no_frame() {
         let bytes = mark(9, 4, HEAD.seed());
-        assert_eq!(
-            Some(Frame::Mark {
-                next: 9,
-                persisted: 4
-            }),
-            decode(&bytes, HEAD.seed())
-        );
-        assert_eq!(
-            None,
-            decode(
-                &bytes,
-                Header {
-                    salt: 0xbeef,
-                    ..HEAD
-                }
-                .seed()
-            )
-        );
+        assert_eq!(Some(Frame::Mark { next: 9, persisted: 4 }), decode(&bytes, HEAD.seed()));
+        assert_eq!(None, decode(&bytes, Header { salt: 0xbeef, ..HEAD }.seed()));
     }
 }

@@ -29,11 +29,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            records: 1 << 20,
-            bytes: 1 << 30,
-        }
+        Self { segment_bytes: 64 << 20, records: 1 << 20, bytes: 1 << 30 }
     }
 }
 
@@ -66,11 +62,7 @@ impl Journal {
             directory: directory.to_owned(),
             handle,
             active,
-            sealed: found
-                .segments
-                .windows(2)
-                .map(|pair| (pair[0].0, pair[1].1 - 1))
-                .collect(),
+            sealed: found.segments.windows(2).map(|pair| (pair[0].0, pair[1].1 - 1)).collect(),
             segment_bytes: options.segment_bytes,
             next: found.next,
             owed: true,
@@ -82,14 +74,7 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || committer.run())
             .map_err(Error::io("start the thread of", directory))?;
-        Ok((
-            Self {
-                shared,
-                thread: Mutex::new(Some(thread)),
-                options,
-            },
-            replay,
-        ))
+        Ok((Self { shared, thread: Mutex::new(Some(thread)), options }, replay))
     }
 
     /// Takes a record in and gives its sequence number; it is durable once an outcome says so.
@@ -134,10 +119,7 @@ impl Journal {
     /// Counters since it was opened, gauges of now.
     pub fn statistics(&self) -> Statistics {
         let queue = self.shared.queue();
-        Statistics {
-            records: queue.waiting.len() as u64,
-            ..queue.statistics
-        }
+        Statistics { records: queue.waiting.len() as u64, ..queue.statistics }
     }
 
     /// Makes durable what was appended and lets go of the directory; waits for the disk.
@@ -147,11 +129,7 @@ impl Journal {
         queue.stopped.get_or_insert_with(|| "closed".to_owned());
         drop(queue);
         self.shared.signal.notify_one();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic in it was told as an outcome.
             let _ = thread.join();
@@ -169,13 +147,9 @@ impl Drop for Journal {
 fn hold(directory: &Path) -> Result<File, Error> {
     if !directory.is_dir() {
         fs::create_dir_all(directory).map_err(Error::io("make", directory))?;
-        let parent = directory
-            .canonicalize()
-            .map_err(Error::io("resolve", directory))?;
+        let parent = directory.canonicalize().map_err(Error::io("resolve", directory))?;
         let parent = parent.parent().unwrap_or(Path::new("/"));
-        File::open(parent)
-            .and_then(|it| it.sync_all())
-            .map_err(Error::io("sync", parent))?;
+        File::open(parent).and_then(|it| it.sync_all()).map_err(Error::io("sync", parent))?;
     }
     let handle = File::open(directory).map_err(Error::io("open", directory))?;
     match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
@@ -202,10 +176,5 @@ fn queue(found: Recovered) -> Queue {
         cut: found.cut,
         ..Statistics::default()
     };
-    Queue {
-        next: found.next,
-        waiting: found.waiting.into(),
-        statistics,
-        ..Queue::default()
-    }
+    Queue { next: found.next, waiting: found.waiting.into(), statistics, ..Queue::default() }
 }

@@ -87,11 +87,7 @@ impl Queue {
     /// Forgets records that are persisted; true where that is news.
     pub fn persist(&mut self, upto: u64, released: u64) -> bool {
         let news = upto > self.statistics.persisted || released > self.released;
-        while self
-            .waiting
-            .front()
-            .is_some_and(|(sequence, _)| *sequence <= upto)
-        {
+        while self.waiting.front().is_some_and(|(sequence, _)| *sequence <= upto) {
             let (_, bytes) = self.waiting.pop_front().expect("seen above");
             self.statistics.bytes -= u64::from(bytes);
         }
@@ -102,17 +98,9 @@ impl Queue {
 
     /// Forgets the records `first..=last`, which the disk did not take.
     pub fn refuse(&mut self, first: u64, last: u64) {
-        let from = self
-            .waiting
-            .partition_point(|(sequence, _)| *sequence < first);
-        let to = self
-            .waiting
-            .partition_point(|(sequence, _)| *sequence <= last);
-        let bytes: u64 = self
-            .waiting
-            .drain(from..to)
-            .map(|(_, bytes)| u64::from(bytes))
-            .sum();
+        let from = self.waiting.partition_point(|(sequence, _)| *sequence < first);
+        let to = self.waiting.partition_point(|(sequence, _)| *sequence <= last);
+        let bytes: u64 = self.waiting.drain(from..to).map(|(_, bytes)| u64::from(bytes)).sum();
         self.statistics.bytes -= bytes;
         self.statistics.refused += (to - from) as u64;
     }

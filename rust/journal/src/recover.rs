@@ -41,29 +41,14 @@ impl Frames {
             Ok(Some(header)) if header.index == index => header,
             _ => {
                 let reason = "the head of the segment is damaged".to_owned();
-                return Err(Error::Corrupt {
-                    file: path,
-                    offset: 0,
-                    reason,
-                });
+                return Err(Error::Corrupt { file: path, offset: 0, reason });
             }
         };
         if header.version > frame::VERSION || header.version == 0 {
-            return Err(Error::Version {
-                file: path,
-                found: header.version,
-            });
+            return Err(Error::Version { file: path, found: header.version });
         }
         let (buffer, offset) = (Vec::new(), HEADER as u64);
-        Ok(Self {
-            file,
-            path,
-            header,
-            buffer,
-            start: 0,
-            offset,
-            eof: false,
-        })
+        Ok(Self { file, path, header, buffer, start: 0, offset, eof: false })
     }
 
     /// Makes `wanted` bytes available from the current offset; false at the end of the file.
@@ -105,11 +90,7 @@ impl Frames {
     /// Whether a frame behind the current offset proves that number `sequence` was durable.
     fn proof_behind(&mut self, sequence: u64) -> Result<bool, Error> {
         let mut rest = Vec::new();
-        let length = self
-            .file
-            .metadata()
-            .map_err(Error::io("read", &self.path))?
-            .len();
+        let length = self.file.metadata().map_err(Error::io("read", &self.path))?.len();
         rest.resize(length.saturating_sub(self.offset) as usize, 0);
         let read = self.file.read_exact_at(&mut rest, self.offset);
         read.map_err(Error::io("read", &self.path))?;
@@ -118,11 +99,7 @@ impl Frames {
     }
 
     fn corrupt(&self, reason: String) -> Error {
-        Error::Corrupt {
-            file: self.path.clone(),
-            offset: self.offset,
-            reason,
-        }
+        Error::Corrupt { file: self.path.clone(), offset: self.offset, reason }
     }
 }
 
@@ -158,10 +135,7 @@ pub(crate) struct Recovered {
 /// Checks every segment in `directory`, cuts a torn tail, and says where to go on.
 pub(crate) fn recover(directory: &Path) -> Result<Recovered, Error> {
     let indices = segment::list(directory).map_err(Error::io("list", directory))?;
-    let mut found = Recovered {
-        next: 1,
-        ..Recovered::default()
-    };
+    let mut found = Recovered { next: 1, ..Recovered::default() };
     for (position, index) in indices.iter().enumerate() {
         let mut frames = Frames::open(directory, *index)?;
         check_order(&found, &frames)?;
@@ -178,11 +152,7 @@ pub(crate) fn recover(directory: &Path) -> Result<Recovered, Error> {
         return Err(Error::Corrupt {
             file: segment::path(directory, indices[0]),
             offset: 0,
-            reason: format!(
-                "records {} to {} are missing",
-                found.persisted + 1,
-                base - 1
-            ),
+            reason: format!("records {} to {} are missing", found.persisted + 1, base - 1),
         });
     }
     let persisted = found.persisted;
@@ -200,16 +170,8 @@ fn check_order(found: &Recovered, frames: &Frames) -> Result<(), Error> {
         return Ok(());
     }
     let (file, offset) = found.stopped.clone();
-    let reason = format!(
-        "records {} to {} are damaged or missing",
-        found.next,
-        header.base - 1
-    );
-    Err(Error::Corrupt {
-        file,
-        offset,
-        reason,
-    })
+    let reason = format!("records {} to {} are damaged or missing", found.next, header.base - 1);
+    Err(Error::Corrupt { file, offset, reason })
 }
 
 /// Takes every valid frame; gives the offset behind the last mark.
@@ -221,9 +183,7 @@ fn read_segment(found: &mut Recovered, frames: &mut Frames) -> Result<u64, Error
         let before = frames.offset;
         match frames.next()? {
             Some(Frame::Record { sequence, payload }) if sequence == found.next => {
-                found
-                    .waiting
-                    .push((sequence, (payload.len() + FRAME) as u32));
+                found.waiting.push((sequence, (payload.len() + FRAME) as u32));
                 found.next += 1;
             }
             Some(Frame::Mark { next, persisted }) if next >= found.next => {
@@ -252,12 +212,8 @@ fn resume(
     }
     let (path, end) = (frames.path.clone(), frames.offset);
     found.cut = torn(&frames.file, end).map_err(Error::io("read", &path))?;
-    let active = segment::Active::adopt(frames.file, frames.header, end).and_then(|active| {
-        active
-            .rewrite(synced)
-            .and_then(|()| active.sync())
-            .map(|()| active)
-    });
+    let active = segment::Active::adopt(frames.file, frames.header, end)
+        .and_then(|active| active.rewrite(synced).and_then(|()| active.sync()).map(|()| active));
     active.map_err(Error::io("mend", &path))
 }
 
@@ -265,8 +221,5 @@ fn resume(
 fn torn(file: &File, end: u64) -> io::Result<u64> {
     let mut rest = vec![0; file.metadata()?.len().saturating_sub(end) as usize];
     file.read_exact_at(&mut rest, end)?;
-    Ok(rest
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last as u64 + 1))
+    Ok(rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1))
 }

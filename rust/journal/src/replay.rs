@@ -20,12 +20,7 @@ pub struct Replay {
 
 impl Replay {
     pub(crate) fn new(directory: PathBuf, segments: VecDeque<u64>, last: u64) -> Self {
-        Self {
-            directory,
-            segments,
-            last,
-            frames: None,
-        }
+        Self { directory, segments, last, frames: None }
     }
 
     fn advance(&mut self) -> Result<Option<(u64, Vec<u8>)>, Error> {

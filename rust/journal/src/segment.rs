@@ -25,10 +25,7 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let stem = path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .unwrap_or("");
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("segment") => found.extend(stem.parse::<u64>().ok()),
             Some("making") => fs::remove_file(&path)?,
@@ -43,9 +40,7 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<u64>> {
 pub(crate) fn refusal(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error().unwrap_or(0);
-    [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::FBIG]
-        .iter()
-        .any(|e| e.raw_os_error() == code)
+    [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::FBIG].iter().any(|e| e.raw_os_error() == code)
 }
 
 /// The segment that records are appended to.
@@ -67,13 +62,7 @@ impl Active {
         if file.metadata()?.len() > end {
             file.set_len(end)?;
         }
-        Ok(Self {
-            file,
-            header,
-            end,
-            allocated: end,
-            torn: false,
-        })
+        Ok(Self { file, header, end, allocated: end, torn: false })
     }
 
     /// Makes a new segment, complete and durable under its name, or not at all.
@@ -87,22 +76,12 @@ impl Active {
         let file = made.inspect_err(|_| drop(fs::remove_file(&making)))?;
         handle.sync_all()?;
         let end = HEADER as u64;
-        Ok(Self {
-            file,
-            header,
-            end,
-            allocated: end,
-            torn: false,
-        })
+        Ok(Self { file, header, end, allocated: end, torn: false })
     }
 
     fn make(making: &Path, header: Header) -> io::Result<File> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(making)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(making)?;
         file.write_all_at(&header.encode(), 0)?;
         file.sync_all()?;
         Ok(file)
@@ -185,11 +164,5 @@ impl Active {
 /// The head of a new segment.
 pub(crate) fn header(index: u64, base: u64, persisted: u64) -> Header {
     let salt = RandomState::new().hash_one((index, base));
-    Header {
-        version: VERSION,
-        index,
-        base,
-        persisted,
-        salt,
-    }
+    Header { version: VERSION, index, base, persisted, salt }
 }

@@ -9,10 +9,7 @@ use tempfile::{TempDir, tempdir};
 /// A directory with `records`, acknowledged and closed, in segments of `segment_bytes`.
 fn written(records: &[Vec<u8>], segment_bytes: u64) -> TempDir {
     let home = tempdir().unwrap();
-    let options = Options {
-        segment_bytes,
-        ..Options::default()
-    };
+    let options = Options { segment_bytes, ..Options::default() };
     let (journal, _) = Journal::open(home.path(), options).unwrap();
     for record in records {
         let number = journal.append(record).unwrap();
@@ -24,10 +21,7 @@ fn written(records: &[Vec<u8>], segment_bytes: u64) -> TempDir {
 }
 
 fn files(home: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<_> = fs::read_dir(home)
-        .unwrap()
-        .map(|it| it.unwrap().path())
-        .collect();
+    let mut found: Vec<_> = fs::read_dir(home).unwrap().map(|it| it.unwrap().path()).collect();
     found.sort();
     found
 }
@@ -38,11 +32,7 @@ fn read(home: &Path) -> Result<Vec<Vec<u8>>, Error> {
 }
 
 fn three() -> Vec<Vec<u8>> {
-    vec![
-        b"first".to_vec(),
-        b"second order".to_vec(),
-        b"third".to_vec(),
-    ]
+    vec![b"first".to_vec(), b"second order".to_vec(), b"third".to_vec()]
 }
 
 #[test]
@@ -107,10 +97,7 @@ fn a_missing_segment_halts() {
     for gone in [0, 1] {
         let home = written(&vec![vec![7; 900]; 8], 2048);
         fs::remove_file(&files(home.path())[gone]).unwrap();
-        assert!(
-            matches!(read(home.path()), Err(Error::Corrupt { .. })),
-            "segment {gone}"
-        );
+        assert!(matches!(read(home.path()), Err(Error::Corrupt { .. })), "segment {gone}");
     }
 }
 

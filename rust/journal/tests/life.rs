@@ -14,11 +14,7 @@ fn open(directory: &Path) -> Journal {
 fn settle(journal: &Journal, upto: u64) -> Vec<Outcome> {
     let mut seen = Vec::new();
     while seen.last().is_none_or(|last: &Outcome| last.upto < upto) {
-        poll(
-            &mut [PollFd::from_borrowed_fd(journal.event(), PollFlags::IN)],
-            None,
-        )
-        .unwrap();
+        poll(&mut [PollFd::from_borrowed_fd(journal.event(), PollFlags::IN)], None).unwrap();
         seen.extend(journal.outcomes());
     }
     seen
@@ -41,9 +37,7 @@ fn what_was_appended_is_replayed_in_order() {
         assert_eq!(Ok(number), journal.append(&[number as u8; 5]));
     }
     drop(journal);
-    let expected: Vec<_> = (1..=3)
-        .map(|number| (number, vec![number as u8; 5]))
-        .collect();
+    let expected: Vec<_> = (1..=3).map(|number| (number, vec![number as u8; 5])).collect();
     assert_eq!(expected, replayed(home.path()));
 }
 
@@ -52,10 +46,7 @@ fn an_outcome_says_what_is_durable() {
     let home = tempdir().unwrap();
     let journal = open(home.path());
     journal.append(b"one").unwrap();
-    assert_eq!(
-        Some(Verdict::Durable),
-        settle(&journal, 1).pop().map(|last| last.verdict)
-    );
+    assert_eq!(Some(Verdict::Durable), settle(&journal, 1).pop().map(|last| last.verdict));
     assert_eq!(1, journal.statistics().durable);
 }
 
@@ -77,10 +68,7 @@ fn the_persisted_position_survives_closing() {
     journal.persisted(3, 3);
     drop(journal);
     let again = open(home.path());
-    assert_eq!(
-        (3, 1),
-        (again.statistics().persisted, again.statistics().records)
-    );
+    assert_eq!((3, 1), (again.statistics().persisted, again.statistics().records));
 }
 
 #[test]
@@ -94,10 +82,7 @@ fn a_second_holder_is_refused() {
 #[test]
 fn a_full_journal_refuses_until_something_is_persisted() {
     let home = tempdir().unwrap();
-    let options = Options {
-        records: 2,
-        ..Options::default()
-    };
+    let options = Options { records: 2, ..Options::default() };
     let (journal, _) = Journal::open(home.path(), options).unwrap();
     journal.append(b"one").unwrap();
     journal.append(b"two").unwrap();
@@ -110,10 +95,7 @@ fn a_full_journal_refuses_until_something_is_persisted() {
 #[test]
 fn bytes_are_bounded_too() {
     let home = tempdir().unwrap();
-    let options = Options {
-        bytes: 100,
-        ..Options::default()
-    };
+    let options = Options { bytes: 100, ..Options::default() };
     let (journal, _) = Journal::open(home.path(), options).unwrap();
     journal.append(&[7; 60]).unwrap();
     assert_eq!(Err(Refusal::Full), journal.append(&[7; 60]));
@@ -124,10 +106,7 @@ fn a_closed_journal_takes_nothing() {
     let home = tempdir().unwrap();
     let journal = open(home.path());
     journal.close();
-    assert_eq!(
-        Err(Refusal::Stopped("closed".to_owned())),
-        journal.append(b"late")
-    );
+    assert_eq!(Err(Refusal::Stopped("closed".to_owned())), journal.append(b"late"));
 }
 
 #[test]
@@ -139,10 +118,7 @@ fn an_empty_record_is_refused() {
 #[test]
 fn segments_rotate_and_go_once_they_are_released() {
     let home = tempdir().unwrap();
-    let options = Options {
-        segment_bytes: 4096,
-        ..Options::default()
-    };
+    let options = Options { segment_bytes: 4096, ..Options::default() };
     let (journal, _) = Journal::open(home.path(), options).unwrap();
     for number in 1..=20 {
         journal.append(&[9; 1000]).unwrap();
@@ -171,24 +147,14 @@ fn a_half_made_segment_is_forgotten() {
 fn a_newer_version_is_refused_by_name() {
     let home = tempdir().unwrap();
     open(home.path()).append(b"one").unwrap();
-    let path = fs::read_dir(home.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let path = fs::read_dir(home.path()).unwrap().next().unwrap().unwrap().path();
     let mut bytes = fs::read(&path).unwrap();
     bytes[8] = 2;
     let crc = crc32c::crc32c(&bytes[..60]);
     bytes[60..64].copy_from_slice(&crc.to_le_bytes());
     fs::write(&path, bytes).unwrap();
-    let refused = Journal::open(home.path(), Options::default())
-        .err()
-        .unwrap();
-    assert!(
-        matches!(refused, Error::Version { found: 2, .. }),
-        "{refused}"
-    );
+    let refused = Journal::open(home.path(), Options::default()).err().unwrap();
+    assert!(matches!(refused, Error::Version { found: 2, .. }), "{refused}");
 }
 
 /// Proving scenario 22: a segment written by the first release stays readable.
@@ -196,15 +162,10 @@ fn a_newer_version_is_refused_by_name() {
 fn version_1_is_readable_for_ever() {
     let home = tempdir().unwrap();
     let name = "00000000000000000001.segment";
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/v1")
-        .join(name);
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1").join(name);
     fs::copy(fixture, home.path().join(name)).unwrap();
     let (journal, replay) = Journal::open(home.path(), Options::default()).unwrap();
     let records: Vec<_> = replay.map(|it| it.unwrap().1).collect();
-    assert_eq!(
-        vec![b"first".to_vec(), b"second".to_vec(), b"third".to_vec()],
-        records
-    );
+    assert_eq!(vec![b"first".to_vec(), b"second".to_vec(), b"third".to_vec()], records);
     assert_eq!(1, journal.statistics().persisted);
 }

@@ -14,6 +14,8 @@ enum State {
     Size,
     /// White space before an extension or the line's end (BWS, RFC 9112 section 7.1.1).
     Blank,
+    /// Behind a semicolon: a name must follow.
+    Name,
     Extension,
     SizeEnd,
     Data,
@@ -80,10 +82,12 @@ impl Chunked {
         self.state = match (self.state, byte) {
             (State::Size, _) if byte.is_ascii_hexdigit() => self.digit(byte)?,
             (State::Size, b' ' | b'\t') if self.digits > 0 => State::Blank,
-            (State::Size, b';') if self.digits > 0 => State::Extension,
+            (State::Size, b';') if self.digits > 0 => State::Name,
             (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
             (State::Blank, b' ' | b'\t') => self.line(State::Blank)?,
-            (State::Blank, b';') => State::Extension,
+            (State::Blank, b';') => State::Name,
+            (State::Name, b' ' | b'\t') => self.line(State::Name)?,
+            (State::Name, b'!'..=b'~') if byte != b';' => State::Extension,
             (State::Blank, b'\r') => State::SizeEnd,
             (State::Extension, b'\r') => State::SizeEnd,
             (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.line(State::Extension)?,
@@ -108,7 +112,7 @@ impl Chunked {
         // 15 digits stay below 2^60: no overflow, and far above any limit of ours.
         self.digits += 1;
         if self.digits > 15 {
-            return Err(Refusal::BodyTooLarge);
+            return Err(Refusal::Malformed);
         }
         let value = (byte as char).to_digit(16).unwrap_or(0);
         self.left = self.left << 4 | u64::from(value);
@@ -169,6 +173,7 @@ mod tests {
             "x\r\n",
             "-1\r\n",
             "0x3\r\n",
+            "3;\r\nabc",
             "3\nabc",
             "3;a\nabc",
             "3\r\nabcd\r\n",
@@ -187,7 +192,7 @@ mod tests {
     #[test]
     fn sizes_are_bounded() {
         assert_eq!(whole("41\r\n").unwrap_err(), Refusal::BodyTooLarge);
-        assert_eq!(whole(&"f".repeat(16)).unwrap_err(), Refusal::BodyTooLarge);
+        assert_eq!(whole(&"f".repeat(16)).unwrap_err(), Refusal::Malformed);
         assert_eq!(whole(&format!("3;{}", "a".repeat(2000))).unwrap_err(), Refusal::Malformed);
         let trailers = format!("0\r\n{}", "a: b\r\n".repeat(4000));
         assert_eq!(whole(&trailers).unwrap_err(), Refusal::HeadTooLarge);
