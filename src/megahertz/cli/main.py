@@ -2,6 +2,9 @@
 
 import click
 
+from megahertz.cli.routes import routes
+from megahertz.cli.run import run
+
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="megahertz")
@@ -17,3 +20,7 @@ def main(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+main.add_command(routes)
+main.add_command(run)

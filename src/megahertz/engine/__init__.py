@@ -3,19 +3,40 @@
 from megahertz.engine.native import Answer, Engine, Exchange, Journal, Replay
 from megahertz.engine.server import Server
 from megahertz.engine.service import Endpoint, Route, Service
+from megahertz.engine.signals import Signals
+from megahertz.engine.sockets import BACKLOG, bind, listen, queue_limit, reserve, url
 from megahertz.engine.statistics import ServerStatistics
-from megahertz.engine.workers import worker_count
+from megahertz.engine.workers import (
+    INTERRUPTED,
+    START_FAILED,
+    Lifeline,
+    Supervisor,
+    command,
+    worker_count,
+)
 
 __all__ = [
+    "BACKLOG",
+    "INTERRUPTED",
+    "START_FAILED",
     "Answer",
     "Endpoint",
     "Engine",
     "Exchange",
     "Journal",
+    "Lifeline",
     "Replay",
     "Route",
     "Server",
     "ServerStatistics",
     "Service",
+    "Signals",
+    "Supervisor",
+    "bind",
+    "command",
+    "listen",
+    "queue_limit",
+    "reserve",
+    "url",
     "worker_count",
 ]

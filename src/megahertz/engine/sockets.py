@@ -1,0 +1,99 @@
+"""Listening sockets, alone or shared by the workers of one port."""
+
+import errno
+import socket
+from pathlib import Path
+from typing import Any
+
+from megahertz.errors import BadSettings
+
+BACKLOG = 65_535
+"""Connections that may wait to be accepted (listen(2) takes an int; the kernel keeps 16 bits in
+struct sock before 5.4). nginx asks for 511, Go for somaxconn; a flash sale opens thousands."""
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """Sockets bound to every address of `host`, not listening yet.
+
+    Args:
+        host: a name or an address; IPv6 without brackets.
+        port: 0 is any that is free, the same one on each address.
+        shared: others may bind it too and share its connections (SO_REUSEPORT, socket(7)).
+
+    Raises:
+        BadSettings: the address is taken, forbidden or not ours.
+    """
+    found: list[socket.socket] = []
+    try:
+        for family, address in _resolve(host, port):
+            chosen = found[0].getsockname()[1] if found else port
+            found.append(_bound(family, (address[0], chosen, *address[2:]), shared))
+    except OSError as error:
+        for sock in found:
+            sock.close()
+        raise BadSettings(f"{url(host, port)}: {_advice(error, port)}") from error
+    return found
+
+
+def reserve(host: str, port: int) -> list[socket.socket]:
+    """Sockets that keep a port for workers who will bind it `shared`.
+
+    That nobody else serves there is asked first, since SO_REUSEPORT would quietly share with
+    another server of the same user.
+    """
+    alone = bind(host, port)
+    chosen = alone[0].getsockname()[1]
+    for sock in alone:
+        sock.close()
+    return bind(host, chosen, shared=True)
+
+
+def listen(sockets: list[socket.socket]) -> None:
+    """Begins to queue connections, as many as the kernel allows."""
+    for sock in sockets:
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+
+
+def queue_limit() -> int:
+    """What the kernel cuts a backlog to (net.core.somaxconn); 4,096 where it does not say."""
+    try:
+        return int(Path("/proc/sys/net/core/somaxconn").read_text())
+    except (OSError, ValueError):
+        return 4096
+
+
+def url(host: str, port: int) -> str:
+    """How a client says it."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _resolve(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
+    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+    found = socket.getaddrinfo(host or None, port, type=kind, flags=flags)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _bound(family: int, address: tuple[Any, ...], shared: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _advice(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"the port is in use; choose another with --port, or see `ss -ltnp sport = :{port}`"
+    if error.errno == errno.EACCES:
+        return "not allowed; ports below 1,024 need CAP_NET_BIND_SERVICE, choose a higher one"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "no interface here has that address; 0.0.0.0 is all of them"
+    return str(error.strerror or error)

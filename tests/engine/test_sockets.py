@@ -1,0 +1,52 @@
+import socket
+from contextlib import ExitStack
+
+import pytest
+
+from megahertz.engine import bind, listen, reserve, url
+from megahertz.errors import BadSettings
+
+
+def closing(stack, sockets):
+    for sock in sockets:
+        stack.enter_context(sock)
+    return sockets
+
+
+def test_a_port_in_use_is_refused_with_advice():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        with pytest.raises(BadSettings, match=f"127.0.0.1:{port}: the port is in use"):
+            bind("127.0.0.1", port)
+
+
+def test_an_ipv6_address_is_bound_and_spelled_in_brackets():
+    with ExitStack() as stack:
+        (sock,) = closing(stack, bind("::1", 0))
+        listen([sock])
+        port = sock.getsockname()[1]
+
+        socket.create_connection(("::1", port)).close()
+        assert url("::1", port) == f"http://[::1]:{port}"
+
+
+def test_a_reserved_port_is_shared_but_accepts_nothing_itself():
+    with ExitStack() as stack:
+        (reserved,) = closing(stack, reserve("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+
+        listen(closing(stack, bind("127.0.0.1", port, shared=True)))
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
+def test_a_port_that_another_server_shares_is_not_reserved():
+    """SO_REUSEPORT alone would split the connections between two applications."""
+    with ExitStack() as stack:
+        (other,) = closing(stack, bind("127.0.0.1", 0, shared=True))
+        listen([other])
+
+        with pytest.raises(BadSettings, match="in use"):
+            reserve("127.0.0.1", other.getsockname()[1])
