@@ -1,0 +1,117 @@
+"""Names, sizes and doors of the house."""
+
+import ast
+import importlib
+import re
+import subprocess
+
+import pytest
+
+from .conftest import ROOT, SOURCE, modules
+
+CAPS = {"src/**/*.py": 600, "rust/**/*.rs": 700, "tests/**/*.py": 800, "benchmarks/**/*.py": 600}
+BAD_FILE = re.compile(r"^(utils?|helpers?|common|base|manager|misc)(_|\.|$)")
+BAD_CLASS = re.compile(r"(Manager|Helper|Impl|Util|Utils)$|^Base[A-Z]")
+
+
+@pytest.mark.parametrize("pattern", CAPS)
+def test_no_file_outgrows_its_idea(pattern):
+    long = {
+        str(path.relative_to(ROOT)): size
+        for path in ROOT.glob(pattern)
+        if "target" not in path.parts
+        and (size := len(path.read_text().splitlines())) > CAPS[pattern]
+    }
+    assert long == {}
+
+
+def test_files_and_classes_are_named_for_what_they_are(tree):
+    bad = [str(path) for path in SOURCE.rglob("*.py") if BAD_FILE.match(path.name)]
+    for name, module in tree.items():
+        for node in ast.walk(module):
+            if isinstance(node, ast.ClassDef) and BAD_CLASS.search(node.name):
+                bad.append(f"{name}.{node.name}")
+    assert bad == []
+
+
+def test_every_module_says_what_it_is(tree):
+    assert [name for name, module in tree.items() if not ast.get_docstring(module)] == []
+
+
+def public(body: list[ast.stmt]) -> list[ast.stmt]:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return [node for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+def test_public_classes_and_functions_have_docstrings(tree):
+    missing = []
+    for name, module in tree.items():
+        for node in public(module.body):
+            if not ast.get_docstring(node):
+                missing.append(f"{name}.{node.name}")
+    assert missing == []
+
+
+PACKAGES = [name for name in modules() if (SOURCE / "/".join(name.split(".")[1:])).is_dir()]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_packages_door_lists_exactly_what_it_gives(name):
+    package = importlib.import_module(name)
+    listed = list(package.__all__)
+    assert listed == sorted(listed, key=lambda item: (item.startswith("__"), item))
+    assert all(hasattr(package, item) for item in listed)
+    source = ast.parse((SOURCE / "/".join(name.split(".")[1:]) / "__init__.py").read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in source.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {item for item in imported if not item.startswith("_")} <= set(listed)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_door_holds_nothing_but_imports_and_its_list(name):
+    source = ast.parse((SOURCE / "/".join(name.split(".")[1:]) / "__init__.py").read_text())
+    allowed = ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.Expr | ast.If
+    odd = [node for node in source.body if not isinstance(node, allowed)]
+    assert [ast.unparse(node)[:60] for node in odd] == []
+
+
+def test_every_unsafe_has_its_reason():
+    bare = []
+    for path in (ROOT / "rust").glob("*/src/**/*.rs"):
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if not re.search(r"\bunsafe\s*(\{|impl|fn)", line):
+                continue
+            if not any("SAFETY:" in before for before in lines[max(0, number - 4) : number + 1]):
+                bare.append(f"{path.relative_to(ROOT)}:{number + 1}")
+    assert bare == []
+
+
+def test_crates_see_only_those_before_them():
+    """wire, plane, journal, poll, load, bind: the order of ARCHITECTURE.md."""
+    order = ["wire", "plane", "journal", "poll", "load", "bind"]
+    for index, crate in enumerate(order):
+        manifest = ROOT / "rust" / crate / "Cargo.toml"
+        if not manifest.exists():
+            continue
+        text = manifest.read_text()
+        assert ("pyo3" in text) == (crate == "bind")
+        for later in order[index:]:
+            assert not re.search(rf"^{later}\b.*(workspace|path)", text, re.MULTILINE), crate
+
+
+def test_nothing_committed_names_this_machine():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    wrong = re.compile(r"/root/|/work/(main|shared|http|load|journal)\b|artifactory")
+    me = str(__file__).rsplit("/", 1)[-1]
+    named = []
+    for name in listed.stdout.split():
+        path = ROOT / name
+        if path.suffix in {".py", ".rs", ".md", ".toml", ".lock", ".sh", ""} and path.name != me:
+            if path.is_file() and wrong.search(path.read_text(errors="ignore")):
+                named.append(name)
+    assert named == []
