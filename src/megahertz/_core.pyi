@@ -247,3 +247,67 @@ class Replay:
     def __next__(self) -> tuple[int, bytes]: ...
 
 # --- load.rs ---
+
+@final
+class Latencies:
+    """A histogram of seconds: 3 significant digits from 1 us to 60 s."""
+
+    def __new__(cls) -> Latencies: ...
+    def record(self, seconds: float) -> None:
+        """More than 60 s counts as 60 s."""
+    def add(self, other: Latencies) -> None: ...
+    def quantile(self, q: float) -> float:
+        """The least value that at least a share `q` (0 to 1) did not exceed; 0 when empty."""
+    @property
+    def mean(self) -> float: ...
+    @property
+    def max(self) -> float: ...
+    def __len__(self) -> int: ...
+
+@final
+class LoadRun:
+    """Native threads that send requests; they start at once and need no GIL.
+
+    Args:
+        host: a numeric address.
+        port: and its port.
+        mix: weight, method, target, headers (with `host`), body of each kind of request; `{id}`,
+            `{n}` and `{rand:LO-HI}` stand in target, header values and body.
+        connections: over all threads.
+        threads: each has an epoll set of its own.
+        rate: requests a second, counted from their intended start; None is the closed loop.
+        warmup: seconds before the measured window.
+        duration: seconds of the measured window.
+        timeout: seconds for a connection, for an answer, and for a place on a connection.
+        record: keep how each request ended.
+        first_id: what `{id}` begins with.
+        seed: of all draws.
+
+    Raises:
+        ValueError: something of this cannot be sent.
+    """
+
+    def __new__(
+        cls,
+        host: str,
+        port: int,
+        mix: Sequence[tuple[float, str, str, Sequence[tuple[str, str]], bytes | None]],
+        *,
+        connections: int,
+        threads: int = 1,
+        rate: float | None = None,
+        warmup: float,
+        duration: float,
+        timeout: float,
+        record: bool = False,
+        first_id: int = 0,
+        seed: int = 0,
+    ) -> LoadRun: ...
+    def wait(self, seconds: float | None = None) -> bool:
+        """Waits for the end, without the GIL; tells whether all threads have ended."""
+    def stop(self) -> None:
+        """Sends nothing more; what is under way still ends."""
+    def snapshot(self) -> dict[str, Any]:
+        """What has been seen so far; `megahertz.load.run` names the fields."""
+    def outcomes(self) -> bytes:
+        """Native u64s, once it has ended: number << 24 | kind << 16 | status, 0 is unknown."""

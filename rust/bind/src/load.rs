@@ -1,8 +1,179 @@
 //! The load generator as Python sees it.
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ::load::{Latencies, Malformed, Plan, Run, Snapshot, Spec, Stage};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+/// Weight, method, target, headers, body.
+type Kind = (f64, String, String, Vec<(String, String)>, Option<Vec<u8>>);
+
+/// A histogram of seconds.
+#[pyclass(name = "Latencies", module = "megahertz._core")]
+#[derive(Default)]
+struct PyLatencies(Latencies);
+
+#[pymethods]
+impl PyLatencies {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn record(&mut self, seconds: f64) {
+        self.0.record((seconds * 1e9) as u64);
+    }
+
+    fn add(&mut self, other: &Bound<'_, Self>) -> PyResult<()> {
+        self.0.add(&other.try_borrow()?.0);
+        Ok(())
+    }
+
+    fn quantile(&self, q: f64) -> f64 {
+        seconds(self.0.quantile(q))
+    }
+
+    #[getter]
+    fn mean(&self) -> f64 {
+        self.0.mean() / 1e9
+    }
+
+    #[getter]
+    fn max(&self) -> f64 {
+        seconds(self.0.max())
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.count() as usize
+    }
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+/// Native threads that send requests.
+#[pyclass(frozen, module = "megahertz._core")]
+struct LoadRun(Run);
+
+#[pymethods]
+impl LoadRun {
+    #[new]
+    #[pyo3(signature = (host, port, mix, *, connections, threads=1, rate=None, warmup, duration, timeout, record=false, first_id=0, seed=0))]
+    #[allow(clippy::too_many_arguments, reason = "keyword-only in Python")]
+    fn new(
+        py: Python<'_>,
+        host: &str,
+        port: u16,
+        mix: Vec<Kind>,
+        connections: usize,
+        threads: usize,
+        rate: Option<f64>,
+        warmup: f64,
+        duration: f64,
+        timeout: f64,
+        record: bool,
+        first_id: u64,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let ip: IpAddr = host
+            .parse()
+            .map_err(|_| refused(&format!("{host:?}: not an address")))?;
+        let plan = Plan {
+            address: SocketAddr::new(ip, port),
+            mix: mix.into_iter().map(spec).collect(),
+            connections,
+            threads,
+            rate,
+            warmup: span(warmup)?,
+            duration: span(duration)?,
+            timeout: span(timeout)?,
+            record,
+            first_id,
+            seed,
+        };
+        py.detach(|| Run::start(&plan))
+            .map(Self)
+            .map_err(|Malformed(why)| refused(&why))
+    }
+
+    #[pyo3(signature = (seconds=None))]
+    fn wait(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<bool> {
+        let limit = seconds.map(span).transpose()?;
+        Ok(py.detach(|| self.0.wait(limit)))
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let seen = py.detach(|| self.0.snapshot());
+        render(py, seen)
+    }
+
+    fn outcomes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes: Vec<u8> = self
+            .0
+            .outcomes()
+            .into_iter()
+            .flat_map(u64::to_ne_bytes)
+            .collect();
+        PyBytes::new(py, &bytes)
+    }
+}
+
+fn render(py: Python<'_>, seen: Snapshot) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("stage", name(seen.stage))?;
+    dict.set_item("elapsed", seen.elapsed)?;
+    dict.set_item("measured", seen.measured)?;
+    dict.set_item("statuses", seen.statuses)?;
+    let failures: Vec<(&str, u64)> = seen.failures.iter().map(|&(f, n)| (f.name(), n)).collect();
+    dict.set_item("failures", failures)?;
+    dict.set_item("latencies", Bound::new(py, PyLatencies(seen.latencies))?)?;
+    dict.set_item("answered", seen.answered)?;
+    dict.set_item("connects", seen.connects)?;
+    dict.set_item("received", seen.received)?;
+    dict.set_item("sent", seen.sent)?;
+    dict.set_item("open", seen.open)?;
+    dict.set_item("busy", seen.busy)?;
+    dict.set_item("backlog", seen.backlog)?;
+    Ok(dict)
+}
+
+fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Warmup => "warmup",
+        Stage::Measuring => "measuring",
+        Stage::Draining => "draining",
+        Stage::Done => "done",
+    }
+}
+
+fn spec((weight, method, target, headers, body): Kind) -> Spec {
+    Spec {
+        weight,
+        method,
+        target,
+        headers,
+        body,
+    }
+}
+
+fn span(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| refused(&format!("{seconds} seconds: 0 or more")))
+}
+
+fn refused(why: &str) -> PyErr {
+    PyValueError::new_err(why.to_owned())
+}
 
 /// Adds this module's classes to `megahertz._core`.
-#[allow(clippy::unnecessary_wraps)]
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyLatencies>()?;
+    module.add_class::<LoadRun>()
 }

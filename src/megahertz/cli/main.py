@@ -2,6 +2,7 @@
 
 import click
 
+from megahertz.cli.load import load
 from megahertz.cli.routes import routes
 from megahertz.cli.run import run
 
@@ -24,3 +25,4 @@ def main(context: click.Context) -> None:
 
 main.add_command(routes)
 main.add_command(run)
+main.add_command(load)

@@ -1,6 +1,14 @@
 """The poller inside the asyncio loop."""
 
-from megahertz.engine.native import Answer, Engine, Exchange, Journal, Replay
+from megahertz.engine.native import (
+    Answer,
+    Engine,
+    Exchange,
+    Journal,
+    Latencies,
+    LoadRun,
+    Replay,
+)
 from megahertz.engine.server import Server
 from megahertz.engine.service import Endpoint, Route, Service
 from megahertz.engine.signals import Signals
@@ -24,7 +32,9 @@ __all__ = [
     "Engine",
     "Exchange",
     "Journal",
+    "Latencies",
     "Lifeline",
+    "LoadRun",
     "Replay",
     "Route",
     "Server",

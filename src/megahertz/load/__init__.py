@@ -1,3 +1,18 @@
 """Load that can be trusted: what to send, how fast, and what came back."""
 
-__all__: list[str] = []
+from megahertz.load.plan import Plan, Template, statuses
+from megahertz.load.record import Outcome, Outcomes
+from megahertz.load.report import Report, table
+from megahertz.load.run import Progress, drive
+
+__all__ = [
+    "Outcome",
+    "Outcomes",
+    "Plan",
+    "Progress",
+    "Report",
+    "Template",
+    "drive",
+    "statuses",
+    "table",
+]
