@@ -1,9 +1,11 @@
 """Load that can be trusted: what to send, how fast, and what came back."""
 
+from megahertz.load.cores import pair, pinned
 from megahertz.load.plan import Plan, Template, statuses
 from megahertz.load.record import Outcome, Outcomes
 from megahertz.load.report import Report, table
 from megahertz.load.run import Progress, drive
+from megahertz.load.usage import Usage, tree, usage
 
 __all__ = [
     "Outcome",
@@ -12,7 +14,12 @@ __all__ = [
     "Progress",
     "Report",
     "Template",
+    "Usage",
     "drive",
+    "pair",
+    "pinned",
     "statuses",
     "table",
+    "tree",
+    "usage",
 ]

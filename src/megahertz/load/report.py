@@ -97,6 +97,7 @@ class Report:
             "seconds": self.seconds,
             "requests": self.requests,
             "qps": self.qps,
+            "answered": self.answered,
             "latency": self.latency(),
             "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
             "unexpected": self.unexpected,
