@@ -1,12 +1,11 @@
 """A raw server that misbehaves on demand; what it saw is the oracle of the generator's counts."""
 
-import asyncio
 import contextlib
+import itertools
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import Literal, NamedTuple
 
 import pytest
@@ -24,67 +23,75 @@ Behaviour = Callable[[Asked], tuple[bytes, Then]]
 
 
 class Server:
-    """An asyncio server in a thread of its own; `log` has what it was asked, in order."""
+    """Blocking sockets, a thread a connection, one answer at a time.
+
+    `log` has what it was asked, in order. Threads rather than asyncio's streams: those leave a
+    transport behind when they are closed within an accept.
+    """
 
     def __init__(self, behave: Behaviour) -> None:
         self.log: list[Asked] = []
         self.connections = 0
         self._behave = behave
-        self._ready: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
-        self._thread.start()
-        self.port, self._loop, self._over = self._ready.result(10)
+        self._turn = threading.Lock()
+        self._over = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
+        self._start(self._accept)
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments)
+        self._threads.append(thread)
+        thread.start()
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
+        self._over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(10)
+        for sock in self._open.copy():
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        self._listener.close()
 
-    async def _run(self) -> None:
-        over = asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
-        port = server.sockets[0].getsockname()[1]
-        self._ready.set_result((port, asyncio.get_running_loop(), over))
-        await over.wait()
-        server.close()
-        await asyncio.sleep(0)  # what was just accepted begins, so that it can be cancelled
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.add(sock)
+            self._start(self._serve, sock)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while (asked := await self._read(reader)) is not None:
-                self.log.append(asked)
-                data, then = self._behave(asked)
-                writer.write(data)
+    def _serve(self, sock: socket.socket) -> None:
+        with sock, sock.makefile("rb") as reader, contextlib.suppress(OSError):
+            while (asked := self._read(reader)) is not None:
+                with self._turn:
+                    self.log.append(asked)
+                    data, then = self._behave(asked)
+                sock.sendall(data)
                 if then == "hang":
-                    await asyncio.Event().wait()
+                    self._over.wait(60)
                 if then == "reset":
-                    linger = struct.pack("ii", 1, 0)
-                    sock = writer.get_extra_info("socket")
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 if then != "keep":
                     break
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        self._open.discard(sock)
 
-    async def _read(self, reader: asyncio.StreamReader) -> Asked | None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        except asyncio.IncompleteReadError:
+    def _read(self, reader) -> Asked | None:
+        first = reader.readline().decode()
+        if not first:
             return None
-        first, *lines = head[:-4].split("\r\n")
+        fields = itertools.takewhile(bytes.strip, iter(reader.readline, b""))
+        lines = [field.decode("latin-1").strip() for field in fields]
         method, target, _ = first.split(" ")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        return Asked(method, target, headers, body)
+        return Asked(method, target, headers, reader.read(int(headers.get("content-length", 0))))
 
 
 @pytest.fixture
