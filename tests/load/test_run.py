@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 import json
 import time
@@ -249,6 +250,12 @@ def test_an_interrupt_ends_the_run_with_what_was_measured(serve):
     assert len(report.outcomes) == len(server.log)
 
 
+def native_threads():
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+            yield (task / "comm").read_text()
+
+
 def test_an_abandoned_run_leaves_no_thread(serve):
     server = serve(lambda asked: Reply(then="hang"))
     given = plan(server)
@@ -261,9 +268,11 @@ def test_an_abandoned_run_leaves_no_thread(serve):
         duration=60.0,
         timeout=60.0,
     )
+    while not run.snapshot()["busy"]:
+        run.wait(0.01)
+    assert any(name.startswith("mhz-load") for name in native_threads())
     del run
-    names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
-    assert not any(name.startswith("mhz-load") for name in names)
+    assert not any(name.startswith("mhz-load") for name in native_threads())
 
 
 @pytest.mark.parametrize(
