@@ -13,7 +13,7 @@ CARGO  := $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-install: $(VENV)/.native ## build the native module and install everything into .venv
+install: $(VENV)/.native-$(PROFILE) ## build the native module and install everything into .venv
 
 $(VENV)/.tools: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "megahertz needs Python >= 3.11; name one with make install PYTHON=python3.12"; exit 1; }
@@ -22,10 +22,10 @@ $(VENV)/.tools: pyproject.toml
 	$(BIN)/python -m pip install --quiet --group dev --group docs
 	@touch $@
 
-$(VENV)/.native: $(VENV)/.tools $(RUST_SOURCES)
+$(VENV)/.native-$(PROFILE): $(VENV)/.tools $(RUST_SOURCES)
 	@test -x "$(CARGO)" || { echo "cargo is missing: install Rust >= 1.88 (rustup), then run make install again"; exit 1; }
 	$(BIN)/maturin develop --quiet --profile $(PROFILE)
-	@touch $@
+	@rm -f $(VENV)/.native-* && touch $@
 
 demo: install ## the flash sale in four stages, measured and audited
 	$(BIN)/mhz demo flash-sale

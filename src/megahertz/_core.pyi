@@ -182,6 +182,7 @@ class Engine:
     def poll(self) -> None:
         """Serves what is ready; the loop's reader callback."""
     def _pump(self) -> None: ...
+    def _panic_next(self) -> None: ...
     def add_route(
         self,
         methods: Sequence[str],

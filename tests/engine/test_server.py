@@ -331,6 +331,16 @@ async def test_a_deadline_cancels_and_says_why(serve):
         assert seen == [("deadline exceeded",)]
 
 
+async def test_a_panic_of_the_engine_costs_one_request_its_answer(serve, capfd):
+    async with serve({"GET /": hello}) as site:
+        peer = await site.peer()
+        site.server._engine._panic_next()
+        await peer.send(request("GET", "/") * 2)
+        assert [(await peer.reply()).status for _ in range(2)] == [500, 200]
+        assert site.server.statistics().panics == 1
+        assert "asked for by a test" in capfd.readouterr().err
+
+
 async def test_a_route_that_cannot_be_is_told_at_start():
     class Bad:
         routes = (Route(methods=("GET",), pattern="/{a", endpoint=hello),)

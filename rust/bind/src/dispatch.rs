@@ -22,6 +22,7 @@ impl Engine {
         let (serial, index, params, route) = {
             let mut engine = slf.borrow_mut();
             let engine = &mut *engine;
+            assert!(!std::mem::take(&mut engine.panic_next), "asked for by a test");
             let head = &incoming.head;
             let path = match head.path.of(&incoming.bytes) {
                 b"" => b"/",

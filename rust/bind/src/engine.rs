@@ -72,6 +72,8 @@ pub struct Engine {
     polling: bool,
     pump_due: bool,
     pub panics: u64,
+    /// Set by a test: the next request panics below its handler.
+    pub panic_next: bool,
     /// KeyboardInterrupt or SystemExit of a handler: let out of the loop after the batch.
     pub fatal: Option<PyErr>,
 }
@@ -139,6 +141,7 @@ impl Engine {
             polling: false,
             pump_due: false,
             panics: 0,
+            panic_next: false,
             fatal: None,
         })
     }
@@ -217,6 +220,11 @@ impl Engine {
             engine.reactor.touch();
         }
         Self::pump(slf)
+    }
+
+    /// Makes the next request panic below its handler: how the tests see what that costs.
+    fn _panic_next(&mut self) {
+        self.panic_next = true;
     }
 
     fn stop(&mut self) {

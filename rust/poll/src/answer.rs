@@ -45,6 +45,10 @@ impl Reactor {
         if conn.epoch != token.epoch || conn.stage != Stage::Busy {
             return;
         }
+        if conn.current.stream != Stream::None {
+            // Half of another answer is out: only closing tells the peer that it is not whole.
+            return self.abort(token);
+        }
         let bodiless = reply::is_bodiless(status);
         let length = if bodiless { Length::Absent } else { Length::Known(body.len() as u64) };
         let persistence = persistence(keep, conn.current.minor);
