@@ -2,6 +2,7 @@
 
 import click
 
+from megahertz.cli.errors import errors
 from megahertz.cli.load import load
 from megahertz.cli.routes import routes
 from megahertz.cli.run import run
@@ -23,6 +24,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+main.add_command(errors)
 main.add_command(routes)
 main.add_command(run)
 main.add_command(load)

@@ -3,7 +3,8 @@
 Theory: each admitted call books `per / rate` seconds of a line. `_busy` is the moment up to which
 the line is booked (the standard's theoretical arrival time). A call is admitted when the line is
 booked no further ahead than `burst - 1` calls; otherwise the answer is how long to wait for that.
-In any window of t seconds at most `burst + rate * t` calls pass.
+In any window of t seconds at most `burst + rate * t` calls pass. Nanoseconds as ints, the step
+rounded up: with floats the last call of a burst came and went with the rounding.
 
 Rules: a refused call books nothing. Time comes from a clock that is handed in; if it goes back,
 the line counts as full from the new now, so that a step neither admits more than the law allows
@@ -12,6 +13,7 @@ nor locks anybody out for longer than the whole burst takes to drain.
 Rejected: a token bucket (two numbers, the same law), a window of timestamps (memory by the rate).
 """
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,6 +28,10 @@ Key = str | Callable[[Any], str] | None
 KEYS = 65_536
 """Keys remembered at once (nginx's customary `limit_req_zone ... 4m` holds as many states). Above,
 the one that was seen longest ago is forgotten: its caller begins with a full burst again."""
+
+
+_SECOND = 1_000_000_000
+_NEVER = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +92,11 @@ class GCRA:
         if scope not in ("worker", "machine"):
             raise BadSettings(f'GCRA({scope=}): "worker" or "machine"')
         self.rate, self.per, self.burst, self.key, self.scope = rate, per, burst, key, scope
-        self._step = per / rate
+        self._step = math.ceil(per / rate * _SECOND)
         self._most = self._step * (burst - 1)
-        self._now = time.monotonic if clock is None else clock.now
-        self._busy = float("-inf")
-        self._cells: OrderedDict[str, float] = OrderedDict()
+        self._now = time.monotonic_ns if clock is None else _nanoseconds(clock)
+        self._busy = _NEVER
+        self._cells: OrderedDict[str, int] = OrderedDict()
         self._admitted = self._refused = self._forgotten = 0
 
     def try_acquire(self, key: str | None = None) -> float:
@@ -100,22 +106,22 @@ class GCRA:
             wait, self._busy = self._book(self._busy, now)
             return wait
         cells = self._cells
-        wait, cells[key] = self._book(cells.get(key, float("-inf")), now)
+        wait, cells[key] = self._book(cells.get(key, _NEVER), now)
         cells.move_to_end(key)
         if len(cells) > KEYS:
             cells.popitem(last=False)
             self._forgotten += 1
         return wait
 
-    def _book(self, busy: float, now: float) -> tuple[float, float]:
+    def _book(self, busy: int, now: int) -> tuple[float, int]:
         ahead = busy - now
         if ahead <= self._most:
             self._admitted += 1
-            return 0.0, (busy if ahead > 0.0 else now) + self._step
+            return 0.0, (busy if ahead > 0 else now) + self._step
         self._refused += 1
         if ahead > self._most + self._step:  # further than ever booked: the clock went back
             busy, ahead = now + self._most + self._step, self._most + self._step
-        return ahead - self._most, busy
+        return (ahead - self._most) / _SECOND, busy
 
     def statistics(self) -> LimitStatistics:
         """A snapshot."""
@@ -126,6 +132,10 @@ class GCRA:
             f"GCRA({self.rate:g}, per={self.per:g}, burst={self.burst}, key={self.key!r}, "
             f"scope={self.scope!r})"
         )
+
+
+def _nanoseconds(clock: Clock) -> Callable[[], int]:
+    return lambda: int(clock.now() * _SECOND)
 
 
 def _check_key(key: Key) -> None:

@@ -3,6 +3,7 @@
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
 from megahertz.http.params import Body, Cookie, Header, Path, Query
+from megahertz.http.problems import title
 from megahertz.http.request import Address, Request
 from megahertz.http.response import (
     HTMLResponse,
@@ -37,4 +38,5 @@ __all__ = [
     "ThreadStatistics",
     "Threads",
     "service_of",
+    "title",
 ]

@@ -16,6 +16,7 @@ from megahertz.http.endpoint import (
     is_async,
     nearest,
 )
+from megahertz.http.pattern import parse
 from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
@@ -67,7 +68,6 @@ class App(Router):
         self._resources = list(resources)
         self._errors: dict[type[BaseException], ErrorHandler] = {}
         self._seed: dict[str, Any] = {}
-        self._routes: list[Route] | None = None
         self._open: AsyncExitStack | None = None
 
     def exception_handler(self, kind: type[BaseException]) -> Callable[[F], F]:
@@ -87,10 +87,8 @@ class App(Router):
 
     @property
     def routes(self) -> Sequence[Route]:
-        """Every route, compiled; for the engine."""
-        if self._routes is None:
-            self._routes = self._compile()
-        return self._routes
+        """Every route declared until now, compiled; for the engine."""
+        return self._compile()
 
     @property
     def fallback(self) -> Endpoint | None:
@@ -131,7 +129,6 @@ class App(Router):
                 if app._lifespan is not None:
                     yielded = await stack.enter_async_context(app._lifespan(app))
                     self._seed.update(yielded if isinstance(yielded, Mapping) else {})
-            _ = self.routes
             self._open = stack.pop_all()
         return self
 
@@ -161,7 +158,7 @@ class App(Router):
             # The router allows one name a place: routes of one shape share the first one's text.
             text = texts.setdefault(declared.pattern.shape, declared.pattern.text)
             routes.append(replace(compile_route(declared, around), pattern=text))
-        return routes
+        return routes + _stems(routes, seen)
 
     def _settle(self, request: Request, error: Exception) -> Answer | None:
         handler = nearest(self._errors, error)
@@ -171,6 +168,19 @@ class App(Router):
             return None
         report(error, f"{request.method} {request.path}")
         return problem(error)
+
+
+def _stems(routes: list[Route], seen: dict[tuple[str, str], Declared]) -> list[Route]:
+    """`/files/{*rest}` answers `/files/` as well, where no other route does."""
+    found = []
+    for (method, _), declared in list(seen.items()):
+        stem = declared.pattern.stem
+        if stem is not None and seen.setdefault((method, parse(stem).shape), declared) is declared:
+            route = next(
+                r for r in routes if r.pattern == declared.pattern.text and method in r.methods
+            )
+            found.append(replace(route, methods=(method,), pattern=parse(stem).text))
+    return found
 
 
 def _claim(declared: Declared, seen: dict[tuple[str, str], Declared]) -> None:

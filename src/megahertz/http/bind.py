@@ -38,9 +38,19 @@ def compile_binder(
     place: Place,
     *,
     where: str,
+    rest: str | None = None,
     given: bool = False,
 ) -> Bound:
-    """`handler` as a function of an exchange; of a `Request` that is there already if `given`."""
+    """`handler` as a function of an exchange.
+
+    Args:
+        handler: what is called with the arguments.
+        signature: the handler's.
+        place: what the route's requests share.
+        where: for tracebacks.
+        rest: the path parameter that may be empty, and is then missing.
+        given: the function takes a `Request` that is there already.
+    """
     namespace: dict[str, Any] = {
         "handler": handler,
         "explain": explainer(signature, place.names),
@@ -51,7 +61,8 @@ def compile_binder(
     }
     for index, item in enumerate(signature.parameters):
         namespace[f"c{index}"], namespace[f"d{index}"] = item.convert, item.default
-    source = _source(signature, place.names, given)
+    names = tuple(f"*{name}" if name == rest else name for name in place.names)
+    source = _source(signature, names, given)
     filename = f"<megahertz binds {where}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     exec(compile(source, filename, "exec"), namespace)
@@ -105,7 +116,9 @@ def _made(index: int, item: Parameter, raw: str) -> str:
 
 def _fetch(item: Parameter, names: tuple[str, ...]) -> str:
     if item.source == "path":
-        return f"x.params[{names.index(item.alias)}]"
+        if item.alias in names:
+            return f"x.params[{names.index(item.alias)}]"
+        return f"(*x.params, '')[{names.index('*' + item.alias)}]"
     if item.source == "header":
         return _header(item)
     if item.source == "cookie":

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, Union
 
 import msgspec
+import msgspec.inspect
 
 Convert = Callable[[Any], Any]
 
@@ -46,8 +47,21 @@ def converter(kind: Any) -> Convert | None:
         return whole
     if inner is bool:
         return flag
-    msgspec.json.Decoder(inner)  # an impossible type is refused here, not by the first request
+    check(inner)
     return partial(msgspec.convert, type=inner, strict=False)
+
+
+def check(kind: Any) -> None:
+    """Refuses at start-up what msgspec would refuse at the first request.
+
+    Raises:
+        TypeError: msgspec cannot make one.
+    """
+    info = msgspec.inspect.type_info(kind)
+    parts = [info, getattr(info, "item_type", None), *getattr(info, "types", ())]
+    for part in parts:
+        if isinstance(part, msgspec.inspect.CustomType):
+            raise TypeError(f"{part.cls.__name__} cannot be made from text or JSON")
 
 
 def is_many(kind: Any) -> bool:

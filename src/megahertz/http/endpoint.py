@@ -82,6 +82,7 @@ def _handled(
         signature,
         place,
         where=declared.where,
+        rest=place.names[-1] if declared.pattern.stem is not None else None,
         given=bool(layers),
     )
     if not waits:

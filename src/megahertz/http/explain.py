@@ -43,7 +43,7 @@ def explainer(
 def _fetch(item: Parameter, exchange: Exchange, names: tuple[str, ...]) -> Any:
     """The raw value, or None where it is absent."""
     if item.source == "path":
-        return exchange.params[names.index(item.alias)]
+        return (*exchange.params, "")[names.index(item.alias)]
     if item.source == "cookie":
         return cookies(exchange.headers).get(item.alias)
     fields = Fields(pairs(exchange.query)) if item.source == "query" else Headers(exchange.headers)

@@ -19,11 +19,13 @@ class Pattern:
         text: for the engine: `/items/{sku}`, `/files/{*rest}`.
         names: of its parameters, in order.
         shape: the same for two patterns that match the same paths.
+        stem: what is in front of `{*rest}`, which may be empty too (as in Starlette); else None.
     """
 
     text: str
     names: tuple[str, ...]
     shape: str
+    stem: str | None = None
 
 
 def parse(path: str) -> Pattern:
@@ -49,7 +51,8 @@ def parse(path: str) -> Pattern:
         names.append(name)
         segments.append((f"{{*{name}}}", "{*}") if rest else (f"{{{name}}}", "{}"))
     text, shape = ("/".join(parts) for parts in zip(*segments, strict=True))
-    return Pattern(text, tuple(names), shape)
+    stem = text.partition("{*")[0] if "{*" in text else None
+    return Pattern(text, tuple(names), shape, stem)
 
 
 def _parameter(path: str, segment: str) -> tuple[str, bool]:

@@ -76,7 +76,11 @@ def problem(error: BaseException, *, debug: bool = False) -> Response:
         headers, document = None, by_status(500, code=Internal.code)
         if debug:
             document["detail"] = "".join(traceback.format_exception(error))
-    return Response(encode(document), document["status"], headers, MEDIA_TYPE)
+    try:
+        return Response(encode(document), document["status"], headers, MEDIA_TYPE)
+    except ValueError as wrong:
+        log.error("an error with a status or a header that cannot be sent: %s", wrong)
+        return Response(encode(by_status(500, code=Internal.code)), 500, None, MEDIA_TYPE)
 
 
 def by_status(status: int, detail: str = "", *, code: str = HTTPError.code) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The request as a handler sees it; made only for handlers that ask for it."""
 
 from collections.abc import AsyncIterator, Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import msgspec
@@ -77,7 +78,8 @@ class Request:
     @property
     def path_params(self) -> dict[str, str]:
         """What the pattern's parameters matched, percent-decoded."""
-        return dict(zip(self._place.names, self._exchange.params, strict=False))
+        # One value less than names: the rest is empty.
+        return dict(zip_longest(self._place.names, self._exchange.params, fillvalue=""))
 
     @property
     def query_params(self) -> Fields:

@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import msgspec
 
 from megahertz.errors import BadRoute
-from megahertz.http.convert import Convert, converter, is_body, is_many, is_model, without_none
+from megahertz.http.convert import (
+    Convert,
+    check,
+    converter,
+    is_body,
+    is_many,
+    is_model,
+    without_none,
+)
 from megahertz.http.params import MISSING, Body, Marker, Path, Query
 from megahertz.http.request import Request
 
@@ -148,4 +156,5 @@ def _decoder(kind: Any) -> Convert | None:
         return None
     if is_model(model := without_none(kind)):
         return model.model_validate_json  # type: ignore[no-any-return]
+    check(kind)
     return msgspec.json.Decoder(kind).decode

@@ -1,6 +1,6 @@
 """Answers sent piece by piece, no faster than the client reads."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from megahertz.engine import Exchange
@@ -19,8 +19,9 @@ class StreamingResponse(Response):
     longer become a status: the connection is cut, so that the client sees it is not whole.
     """
 
-    __slots__ = ("body_iterator",)
+    __slots__ = ("_length", "body_iterator")
     body_iterator: Pieces
+    _length: list[tuple[bytes, bytes]]
 
     def __new__(
         cls,
@@ -29,13 +30,20 @@ class StreamingResponse(Response):
         headers: HeaderInput | None = None,
         media_type: str | None = None,
     ) -> Self:
-        self = super().__new__(cls, None, status_code, headers, media_type)
+        fields = list(headers.items() if isinstance(headers, Mapping) else headers or ())
+        self = super().__new__(cls, None, status_code, fields, media_type)
         self.body_iterator = content
+        # A native answer leaves out what the engine computes; here nobody else knows the length.
+        self._length = [
+            (b"content-length", value.encode())
+            for name, value in fields
+            if name.lower() == "content-length"
+        ]
         return self
 
     async def deliver(self, exchange: Exchange, threads: Threads) -> None:
         """Sends it; waits whenever the client is behind."""
-        exchange.start(self.status_code, self.raw_headers)
+        exchange.start(self.status_code, [*self.raw_headers, *self._length])
         pieces = _asynchronous(self.body_iterator, threads)
         try:
             async for piece in pieces:

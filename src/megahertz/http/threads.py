@@ -55,20 +55,20 @@ class Threads:
         """
         self._admit()
         context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
         try:
-            future = loop.run_in_executor(self._pool(), context.run, self._held, call)
+            future = self._pool().submit(context.run, _whole, call)
         except BaseException:
             self._leave()
             raise
-        return await future
+        # Of a call that is cancelled in the queue no line runs: only the future knows of it.
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Takes no more calls; those in a thread work on, those that wait are dropped."""
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
-            self._admitted = 0
 
     def statistics(self) -> ThreadStatistics:
         """A snapshot."""
@@ -86,18 +86,17 @@ class Threads:
                 raise Overloaded("every thread is busy and the queue is full", retry_after=1.0)
             self._admitted += 1
 
-    def _leave(self) -> None:
+    def _leave(self, future: object = None) -> None:
         with self._lock:
             self._admitted -= 1
 
-    def _held(self, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except StopIteration as error:
-            # asyncio refuses to put a StopIteration into a future, and would wait for ever.
-            raise RuntimeError("a handler raised StopIteration") from error
-        finally:
-            self._leave()
+
+def _whole(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except StopIteration as error:
+        # asyncio refuses to put a StopIteration into a future, and would wait for ever.
+        raise RuntimeError("a handler raised StopIteration") from error
 
 
 def bound(call: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:

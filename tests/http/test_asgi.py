@@ -1,0 +1,411 @@
+import asyncio
+import threading
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from megahertz.errors import Misused
+from megahertz.http import AsgiHost
+from megahertz.testing import Client
+
+
+def receive_all(peer):
+    data = b""
+    while piece := peer.recv(65536):
+        data += piece
+    return data
+
+
+def asgi(handler):
+    """An application without a lifespan."""
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        await handler(scope, receive, send)
+
+    return app
+
+
+async def answer(send, body=b"", *, status=200, headers=()):
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def test_the_scope_is_complete():
+    scopes = []
+
+    @asgi
+    async def app(scope, receive, send):
+        scopes.append(scope)
+        await answer(send)
+
+    with Client(AsgiHost(app, root_path="/api")) as client:
+        client.get("/a%20b/%C3%BC?q=1&r=%20", headers={"X-Name": "value"})
+
+    (scope,) = scopes
+    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.4"}
+    assert scope["http_version"] == "1.1"
+    assert (scope["method"], scope["scheme"]) == ("GET", "http")
+    assert scope["path"] == "/a b/ü"
+    assert scope["raw_path"] == b"/a%20b/%C3%BC"
+    assert scope["query_string"] == b"q=1&r=%20"
+    assert scope["root_path"] == "/api"
+    assert (b"x-name", b"value") in list(scope["headers"])
+    assert scope["client"][0] == "127.0.0.1"
+    assert scope["server"] == ("127.0.0.1", client.port)
+
+
+def test_the_body_comes_whole_and_then_the_end_of_the_response_is_a_disconnect():
+    messages = []
+
+    @asgi
+    async def app(scope, receive, send):
+        messages.append(await receive())
+        await answer(send, b"x")
+        messages.append(await receive())
+
+    with Client(app) as client:
+        client.post("/", content=b"hello")
+
+    assert messages == [
+        {"type": "http.request", "body": b"hello", "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+
+
+def test_a_body_in_one_message_has_its_length():
+    app = asgi(lambda scope, receive, send: answer(send, b"hello"))
+
+    with Client(app) as client:
+        reply = client.get("/")
+
+    assert reply.headers["content-length"] == "5"
+    assert "transfer-encoding" not in reply.headers
+    assert reply.content == b"hello"
+
+
+def test_a_body_in_pieces_is_chunked():
+    @asgi
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for piece in (b"one ", b"two ", b""):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    with Client(app) as client:
+        reply = client.get("/")
+
+    assert reply.headers["transfer-encoding"] == "chunked"
+    assert reply.content == b"one two "
+
+
+def test_framing_is_ours_even_if_the_application_names_one():
+    app = asgi(
+        lambda scope, receive, send: answer(
+            send, b"hello", headers=[(b"Transfer-Encoding", b"chunked")]
+        )
+    )
+
+    with Client(app) as client:
+        reply = client.get("/")
+
+    assert reply.headers["content-length"] == "5"
+    assert "transfer-encoding" not in reply.headers
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_content_has_no_framing(status):
+    app = asgi(lambda scope, receive, send: answer(send, status=status))
+
+    with Client(app) as client:
+        reply = client.get("/")
+
+    assert reply.status_code == status
+    assert not {"content-length", "transfer-encoding"} & set(reply.headers)
+
+
+def test_head_gets_the_head_of_get():
+    app = asgi(lambda scope, receive, send: answer(send, b"hello"))
+
+    with Client(app) as client, client.connect() as peer:
+        peer.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        data = receive_all(peer).lower()
+
+    assert b"content-length: 5\r\n" in data
+    assert data.endswith(b"\r\n\r\n")
+
+
+def test_an_application_that_raises_is_a_500(caplog):
+    @asgi
+    async def app(scope, receive, send):
+        raise ValueError("secret")
+
+    with Client(app) as client:
+        reply = client.get("/")
+
+    assert reply.status_code == 500
+    assert "secret" not in reply.text
+    assert "secret" in caplog.text
+
+
+def test_an_application_that_raises_after_it_began_cuts_the_connection(caplog):
+    @asgi
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise ValueError("too late")
+
+    with Client(app) as client, client.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = receive_all(peer)
+
+    assert data.startswith(b"HTTP/1.1 200")
+    assert not data.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [{"type": "http.response.body", "body": b"x"}],
+        [{"type": "http.response.start", "status": 200}] * 2,
+        [{"type": "websocket.accept"}],
+    ],
+    ids=["nothing", "body first", "start twice", "websocket"],
+)
+def test_a_message_out_of_order_is_a_clear_error(messages, caplog):
+    @asgi
+    async def app(scope, receive, send):
+        for message in messages:
+            await send(message)
+
+    with Client(app) as client:
+        assert client.get("/").status_code == 500
+
+    assert "LocalProtocolError" in caplog.text
+
+
+def test_a_message_after_the_end_is_refused():
+    errors = []
+
+    @asgi
+    async def app(scope, receive, send):
+        await answer(send, b"x")
+        try:
+            await send({"type": "http.response.body", "body": b"more"})
+        except Exception as error:
+            errors.append(error)
+
+    with Client(app) as client:
+        assert client.get("/").content == b"x"
+
+    assert "after the response was complete" in str(errors[0])
+
+
+def test_a_client_that_goes_cancels_the_application():
+    entered, left = threading.Event(), threading.Event()
+
+    @asgi
+    async def app(scope, receive, send):
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    with Client(app) as client:
+        with client.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert entered.wait(10)
+        assert left.wait(10)
+
+
+def test_what_runs_after_the_answer_survives_the_client():
+    """Background tasks: the answer is out before they begin, and nobody cancels them."""
+    gone, done = asyncio.Event(), threading.Event()
+    loops = []
+
+    @asgi
+    async def app(scope, receive, send):
+        loops.append(asyncio.get_running_loop())
+        await answer(send, b"early")
+        await gone.wait()
+        await asyncio.sleep(0)
+        done.set()
+
+    with Client(app) as client:
+        with client.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert receive_all(peer).endswith(b"early")
+        loops[0].call_soon_threadsafe(gone.set)
+        assert done.wait(10)
+
+
+def test_the_lifespan_surrounds_the_requests_and_shares_its_state():
+    happened = []
+
+    @asynccontextmanager
+    async def lifespan(app):
+        happened.append("begins")
+        yield {"answer": 42}
+        happened.append("ends")
+
+    async def homepage(request):
+        happened.append(request.state.answer)
+        return PlainTextResponse("ok")
+
+    with Client(Starlette(routes=[Route("/", homepage)], lifespan=lifespan)) as client:
+        client.get("/")
+
+    assert happened == ["begins", 42, "ends"]
+
+
+def test_a_lifespan_that_fails_is_told():
+    @asynccontextmanager
+    async def lifespan(app):
+        raise RuntimeError("no database")
+        yield
+
+    with pytest.raises(Misused, match="no database"), Client(Starlette(lifespan=lifespan)):
+        pass
+
+
+class Item(BaseModel):
+    name: str
+    price: float
+
+
+@pytest.fixture(scope="module")
+def shop():
+    api = FastAPI()
+    api.add_middleware(CORSMiddleware, allow_origins=["https://a.example"], allow_methods=["*"])
+    api.state.written = []
+    main = threading.current_thread()
+
+    async def user(x_user: str = "nobody"):
+        return x_user
+
+    @api.get("/async/{number}")
+    async def in_loop(number: int, user: str = Depends(user)):
+        await asyncio.sleep(0)
+        return {"number": number, "user": user}
+
+    @api.get("/def/{number}")
+    def in_thread(number: int):
+        assert threading.current_thread() is not main
+        return {"number": number}
+
+    @api.post("/items", status_code=201)
+    async def create(item: Item):
+        return item
+
+    @api.get("/stream")
+    async def stream():
+        async def pieces():
+            for number in range(3):
+                yield f"{number};"
+                await asyncio.sleep(0)
+
+        return StreamingResponse(pieces(), media_type="text/plain")
+
+    @api.get("/threads")
+    def stream_from_threads():
+        return StreamingResponse(iter([b"a", b"b"]))
+
+    @api.post("/later", status_code=202)
+    async def later(tasks: BackgroundTasks):
+        tasks.add_task(api.state.written.append, "task")
+        return {}
+
+    @api.get("/missing")
+    async def missing():
+        raise HTTPException(404, "no such thing")
+
+    @api.post("/upload")
+    async def upload(request: Request):
+        return {"bytes": sum([len(piece) async for piece in request.stream()])}
+
+    with Client(api) as client:
+        client.api = api
+        yield client
+
+
+def test_fastapi_async_handlers(shop):
+    assert shop.get("/async/7?x_user=ann").json() == {"number": 7, "user": "ann"}
+
+
+def test_fastapi_def_handlers(shop):
+    assert shop.get("/def/7").json() == {"number": 7}
+
+
+def test_fastapi_bodies_and_their_errors(shop):
+    created = shop.post("/items", json={"name": "x", "price": 1.5})
+
+    assert (created.status_code, created.json()) == (201, {"name": "x", "price": 1.5})
+    assert shop.post("/items", json={"name": "x"}).status_code == 422
+
+
+def test_fastapi_streams(shop):
+    assert shop.get("/stream").text == "0;1;2;"
+    assert shop.get("/threads").content == b"ab"
+
+
+def test_fastapi_background_tasks(shop):
+    assert shop.post("/later").status_code == 202
+
+    end = time.monotonic() + 10
+    while not shop.api.state.written:
+        assert time.monotonic() < end
+
+
+def test_fastapi_errors(shop):
+    reply = shop.get("/missing")
+
+    assert (reply.status_code, reply.json()) == (404, {"detail": "no such thing"})
+    assert shop.get("/nowhere").status_code == 404
+
+
+def test_fastapi_cors(shop):
+    headers = {"origin": "https://a.example", "access-control-request-method": "PUT"}
+
+    assert shop.options("/items", headers=headers).status_code == 200
+    reply = shop.get("/def/1", headers={"origin": "https://a.example"})
+    assert reply.headers["access-control-allow-origin"] == "https://a.example"
+
+
+def test_fastapi_uploads(shop):
+    assert shop.post("/upload", content=b"x" * 500_000).json() == {"bytes": 500_000}
+
+
+def test_starlette_middleware_that_streams_through():
+    class Timing(BaseHTTPMiddleware):
+        async def dispatch(self, request, call_next):
+            response: Response = await call_next(request)
+            response.headers["x-timed"] = "1"
+            return response
+
+    async def homepage(request):
+        return PlainTextResponse((await request.body()).decode())
+
+    app = Starlette(routes=[Route("/", homepage, methods=["POST"])])
+    app.add_middleware(Timing)
+
+    with Client(app) as client:
+        reply = client.post("/", content=b"hello")
+
+    assert (reply.text, reply.headers["x-timed"]) == ("hello", "1")
+
+
+def test_what_is_no_application_is_refused():
+    with pytest.raises(Misused, match="neither a megahertz App nor an ASGI 3 application"):
+        Client(object())

@@ -1,0 +1,16 @@
+import runpy
+from pathlib import Path
+
+from megahertz.testing import Client
+
+HELLO = Path(__file__).parents[2] / "examples/hello.py"
+
+
+def test_hello_answers_on_each_of_its_routes():
+    with Client(runpy.run_path(str(HELLO))["app"]) as client:
+        assert client.get("/").json() == {"msg": "ok"}
+        assert client.get("/items/1?shout=1").json() == {"sku": 1, "name": "SPANNER"}
+        assert client.get("/items/9").status_code == 404
+        reply = client.post("/orders", json={"sku": 1, "user": 2}, headers={"user-agent": "me"})
+
+    assert (reply.status_code, reply.json()) == (201, {"sku": 1, "user": 2, "agent": "me"})
