@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink).
+# Installs what is missing where that is possible, and otherwise says the command.
+set -euo pipefail
+
+missing=()
+command -v strace >/dev/null || missing+=(strace)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
+command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -qq -y "${missing[@]}" >/dev/null || { apt-get update -qq && apt-get install -qq -y "${missing[@]}" >/dev/null; }
+else
+    echo "the tests need: ${missing[*]} (Debian: sudo apt-get install ${missing[*]})" >&2
+    exit 1
+fi
