@@ -24,7 +24,7 @@ $(VENV)/.tools: pyproject.toml
 
 $(VENV)/.native-$(PROFILE): $(VENV)/.tools $(RUST_SOURCES)
 	@test -x "$(CARGO)" || { echo "cargo is missing: install Rust >= 1.88 (rustup), then run make install again"; exit 1; }
-	$(BIN)/maturin develop --quiet --profile $(PROFILE)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --profile $(PROFILE)
 	@rm -f $(VENV)/.native-* && touch $@
 
 demo: install ## the flash sale in four stages, measured and audited

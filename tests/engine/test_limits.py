@@ -214,20 +214,17 @@ async def test_out_of_file_descriptors_accepting_rests_and_goes_on(serve):
         peer = await site.peer()
         await peer.get("/")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        client = socket.socket()
-        client.setblocking(False)
-        spare = socket.socket()
-        lowest = spare.fileno()
-        spare.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-        try:
-            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", site.port))
-            await until(lambda: site.server.statistics().exhausted > 0)
-            assert (await peer.get("/")).status == 200
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        await until(lambda: site.server.statistics().accepted == 2)
-        client.close()
+        with socket.socket() as client:
+            with socket.socket() as spare:
+                lowest = spare.fileno()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+            try:
+                client.connect(("127.0.0.1", site.port))
+                await until(lambda: site.server.statistics().exhausted > 0)
+                assert (await peer.get("/")).status == 200
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await until(lambda: site.server.statistics().accepted == 2)
 
 
 @pytest.mark.parametrize("field", ["head_timeout", "head_bytes", "connections"])

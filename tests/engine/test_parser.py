@@ -107,7 +107,7 @@ def requests(draw):
 
 
 @given(requests())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_well_formed_requests_read_the_same(data):
     mine = ours(data)
     target = mine["path"] + (b"?" + mine["query"] if b"?" in data.split(b" ")[1] else b"")
@@ -118,20 +118,20 @@ def test_well_formed_requests_read_the_same(data):
 
 
 @given(requests(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_part_of_a_request_is_unfinished(data, draw):
     end = draw.draw(st.integers(0, len(data) - 1))
     assert ours(data[:end]) is None
 
 
 @given(requests(), requests())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_follows_a_request_is_left(first, second):
     assert ours(first + second)["rest"] == second
 
 
 @given(requests(), st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_damaged_requests_are_never_read_more_freely(data, draw):
     """One octet changed, added or taken: what we accept, h11 and httptools read the same."""
     at = draw.draw(st.integers(0, len(data) - 1))
@@ -150,14 +150,14 @@ def test_damaged_requests_are_never_read_more_freely(data, draw):
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_bytes_end_in_a_request_a_status_or_a_wait(data):
     result = ours(data)
     assert result is None or isinstance(result, dict) or result in (400, 413, 414, 431, 501, 505)
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_chunks_end_in_a_body_a_status_or_a_wait(data):
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     result = ours(head + data)
