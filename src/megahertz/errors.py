@@ -21,6 +21,7 @@
     │  ├─ ReadError
     │  ├─ WriteError
     │  └─ RemoteError
+    │     └─ Poisoned               a record that can never be stored
     ├─ Conflict                     the state of the world is not what you thought
     │  ├─ CompareFailed
     │  ├─ SagaFailed
@@ -191,6 +192,20 @@ class RemoteError(BackendError):
 
     code = "backend.remote"
     retryable = False
+
+
+class Poisoned(RemoteError):
+    """Some records of a batch can never be stored; nothing of the batch was.
+
+    Args:
+        records: why, by the record's position in the batch.
+    """
+
+    code = "backend.poisoned"
+
+    def __init__(self, records: dict[int, str]) -> None:
+        super().__init__("; ".join(f"record {at}: {why}" for at, why in records.items()))
+        self.records = records
 
 
 class Conflict(MegahertzError):

@@ -8,7 +8,7 @@ import pytest
 
 from megahertz.backends import SQLiteSink
 from megahertz.backends.sqlite import PARAMETERS
-from megahertz.errors import BadSettings, ConnectError, RemoteError, WriteError
+from megahertz.errors import BadSettings, ConnectError, Poisoned, WriteError
 
 
 class Order(msgspec.Struct):
@@ -46,21 +46,32 @@ async def test_a_record_that_comes_twice_counts_once(tmp_path: Path):
 async def test_a_batch_of_several_statements_is_one_transaction(tmp_path: Path):
     many = [Order(f"{number:06}", number) for number in range(PARAMETERS // 3 + 1)]
     async with sink(tmp_path) as store:
-        with pytest.raises(RemoteError):
+        with pytest.raises(Poisoned) as refused:
             await store([*many, Order("z", 2**70)])
+        assert list(refused.value.records) == [len(many)]
         assert rows(tmp_path) == []
         await store(many)
 
     assert len(rows(tmp_path)) == len(many)
 
 
-async def test_a_broken_constraint_stores_nothing_and_says_so(tmp_path: Path):
+async def test_a_broken_constraint_stores_nothing_and_names_the_record(tmp_path: Path):
     async with sink(tmp_path) as store:
-        with pytest.raises(RemoteError, match="NOT NULL"):
+        with pytest.raises(Poisoned) as refused:
             await store([Order("a", 1), Order("b", None)])
+        assert refused.value.records == {1: "NOT NULL constraint failed: orders.sku"}
         await store([Order("c", 3)])
 
     assert rows(tmp_path) == [("c", 3, None)]
+
+
+async def test_a_table_of_another_shape_is_no_fault_of_the_records(tmp_path: Path):
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("CREATE TABLE orders (number)")
+    connection.close()
+    async with sink(tmp_path) as store:
+        with pytest.raises(WriteError, match="no column named id"):
+            await store([Order("a", 1)])
 
 
 async def test_a_locked_database_can_be_tried_again(tmp_path: Path):

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from typing import Any, Generic, Self, TypeVar
 
 from megahertz.backends.table import Column, columns, quoted, values
-from megahertz.errors import BackendError, BadSettings, ConnectError, ReadError, RemoteError
+from megahertz.errors import (
+    BackendError,
+    BadSettings,
+    ConnectError,
+    Poisoned,
+    ReadError,
+    RemoteError,
+)
 
 try:
     import asyncpg
@@ -69,21 +76,44 @@ class PostgresSink(Generic[T]):
         Raises:
             ConnectError: no connection; nothing was stored.
             ReadError: the answer did not come; whether it was stored is unknown.
-            RemoteError: the database refused a record.
+            Poisoned: some records break a constraint, or hold what their column cannot.
+            RemoteError: the database refused the batch; its schema may differ.
         """
         try:
             connection = await self._connected()
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise ConnectError(f"PostgreSQL: {error or 'timed out'}") from error
-        arrays = [list(column) for column in zip(*map(self._values, batch), strict=True)]
         try:
-            await connection.execute(self._insert, *arrays, timeout=self._timeout)
+            await self._write(connection, batch)
         except BaseException as error:
+            if _record_fault(error) and (found := await self._poisoned(connection, batch)):
+                raise Poisoned(found) from error
             connection.terminate()
             mapped = _mapped(error)
             if mapped is None:
                 raise
             raise mapped from error
+
+    async def _poisoned(self, connection: Any, batch: list[T]) -> dict[int, str]:
+        """Which records it was: each by itself, and then nothing of it kept."""
+        found = {}
+        trial = connection.transaction()
+        await trial.start()
+        for at, record in enumerate(batch):
+            try:
+                async with connection.transaction():
+                    await self._write(connection, [record])
+            except Exception as error:
+                if not _record_fault(error):
+                    connection.terminate()
+                    raise _mapped(error) or error from error
+                found[at] = str(error)
+        await trial.rollback()
+        return found
+
+    async def _write(self, connection: Any, batch: list[T]) -> None:
+        arrays = [list(column) for column in zip(*map(self._values, batch), strict=True)]
+        await connection.execute(self._insert, *arrays, timeout=self._timeout)
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
@@ -97,11 +127,22 @@ class PostgresSink(Generic[T]):
         return self._connection
 
 
+def _record_fault(error: BaseException) -> bool:
+    """Whether it is about a record's values: classes 22 and 23, or what asyncpg cannot encode."""
+    faults = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+    return isinstance(error, faults)
+
+
 def _mapped(error: BaseException) -> BackendError | None:
     """Our error for asyncpg's, most specific first; None: it is not the database's."""
     if isinstance(error, asyncio.CancelledError):
         return None
-    lost = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+    lost = (
+        OSError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InternalClientError,
+    )
     unsure = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
     if unsure or isinstance(error, lost):
         return ReadError(f"PostgreSQL: {error or 'timed out'}")

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, Generic, Self, TypeVar
 
 from megahertz.backends.table import Column, columns, quoted, values
-from megahertz.errors import BadSettings, ConnectError, RemoteError, WriteError
+from megahertz.errors import BadSettings, ConnectError, Poisoned, RemoteError, WriteError
 
 T = TypeVar("T")
 
@@ -23,6 +23,10 @@ KINDS: dict[type | None, str] = {
 }
 PARAMETERS = 32_766
 """SQLITE_MAX_VARIABLE_NUMBER since 3.32 (sqlite.org/limits.html, section 9)."""
+
+
+REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError)
+"""A record's own fault: a constraint, or a value that SQLite has no room for."""
 
 
 class SQLiteSink(Generic[T]):
@@ -72,8 +76,8 @@ class SQLiteSink(Generic[T]):
         """Stores `batch` in one transaction; on return it is on the disk.
 
         Raises:
-            WriteError: the database is locked, or its disk is full.
-            RemoteError: a record breaks a constraint, or the schema differs.
+            WriteError: the database is locked, its disk is full, or its schema differs.
+            Poisoned: some records break a constraint, or hold what SQLite cannot.
         """
         await self._run(self._store, batch)
 
@@ -103,14 +107,29 @@ class SQLiteSink(Generic[T]):
         if self._connection is None:
             self._open()
         try:
-            self._write([self._values(record) for record in batch])
-        except (sqlite3.OperationalError, sqlite3.InternalError) as error:
+            try:
+                self._write([self._values(record) for record in batch])
+            except REFUSALS as error:
+                raise self._judged(batch, error) from error
+        except sqlite3.Error as error:
             # Whatever the connection was in the middle of: a new one for the next try.
             self._close()
             raise WriteError(f"{self._path}: {error}") from error
-        except (sqlite3.Error, OverflowError) as error:
-            self._close()
-            raise RemoteError(f"{self._path}: {error}") from error
+
+    def _judged(self, batch: list[T], error: Exception) -> RemoteError:
+        """Which records it was: each by itself, and then nothing of it kept."""
+        assert self._connection is not None, "opened by the caller"
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        found = {}
+        self._connection.execute("BEGIN IMMEDIATE")
+        for at, record in enumerate(batch):
+            try:
+                self._connection.execute(self._insert(1), self._values(record))
+            except REFUSALS as why:
+                found[at] = str(why)
+        self._connection.execute("ROLLBACK")
+        return Poisoned(found) if found else RemoteError(f"{self._path}: {error}")
 
     def _write(self, rows: list[tuple[Any, ...]]) -> None:
         """One statement where it fits: a thread that runs many queues for the interpreter each

@@ -10,7 +10,8 @@ Theory
 Rules
     1. No acknowledgement before the sync; after a failed sync none ever again (`JournalFailed`).
     2. A full journal or a full disk refuses (`Overloaded`), and tells it before anything is kept.
-    3. Nothing is dropped: a sink that fails is called again with the same records, in order.
+    3. Nothing is dropped: a sink that fails is called again with the same records, in order. What
+       it says it can never store (`Poisoned`) goes to the dead letters, durably and loudly.
     4. A cancelled `put` leaves its record in or out, never twice: its key is remembered.
     5. What is journaled can be read back: a record is decoded before it is appended.
 
@@ -29,6 +30,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
+from megahertz.data.dead import bury
 from megahertz.data.drain import Drain
 from megahertz.data.window import Entry, Window
 from megahertz.engine import Journal
@@ -58,6 +60,7 @@ class Statistics:
         duplicates: puts answered by an earlier record of the same key.
         batches: batches the sink has stored.
         sink_failures: calls of the sink that raised.
+        dead: records the sink can never store, moved to the dead letters.
         last_error: of the sink.
         failed: why the journal has stopped; None while it works.
         syncs: of the journal; durable records divided by it is the size of a group.
@@ -74,6 +77,7 @@ class Statistics:
     duplicates: int
     batches: int
     sink_failures: int
+    dead: int
     last_error: str | None
     failed: str | None
     syncs: int
@@ -207,7 +211,9 @@ class WriteBehind(Generic[T]):
             self._window.add(entry)
         self._recovered = tuple(entry.record for entry in pending)
         self._append = self._journal.append
-        self._drain = Drain(self._sink, self._stored, batch=self._batch, linger=self._linger)
+        self._drain = Drain(
+            self._sink, self._stored, self._bury, batch=self._batch, linger=self._linger
+        )
         self._drain.add(pending)
         self._task = self._loop.create_task(self._drain.run(), name="write-behind")
         self._loop.add_reader(self._journal.fileno(), self._settle)
@@ -337,6 +343,9 @@ class WriteBehind(Generic[T]):
             self._window.keep(entry.key, entry.encoded, entry.sequence)
         self._journal.persisted(entries[-1].sequence, self._window.released)
 
+    async def _bury(self, entries: list[Entry[T]]) -> None:
+        await asyncio.to_thread(bury, self.directory, [entry.encoded for entry in entries])
+
     def statistics(self) -> Statistics:
         """Counters since the start and gauges of now."""
         if self._journal is None:
@@ -351,6 +360,7 @@ class WriteBehind(Generic[T]):
             duplicates=self._duplicates,
             batches=self._drain.batches,
             sink_failures=self._drain.failures,
+            dead=self._drain.buried,
             last_error=self._drain.last_error,
             failed=self._failed,
             syncs=counted["syncs"],

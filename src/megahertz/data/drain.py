@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from megahertz.data.window import Entry
+from megahertz.errors import Poisoned
 
 T = TypeVar("T")
 
@@ -25,6 +26,7 @@ class Drain(Generic[T]):
     Args:
         sink: stores a batch; raising means that none, some or all of it was stored.
         stored: told of each batch the sink has, in order.
+        bury: keeps records that the sink says it can never store (`Poisoned`).
         batch: records of one call at most.
         linger: seconds that a record waits for company at most.
     """
@@ -33,17 +35,18 @@ class Drain(Generic[T]):
         self,
         sink: Callable[[list[T]], Awaitable[Any]],
         stored: Callable[[list[Entry[T]]], None],
+        bury: Callable[[list[Entry[T]]], Awaitable[Any]],
         *,
         batch: int,
         linger: float,
     ) -> None:
-        self._sink, self._stored = sink, stored
+        self._sink, self._stored, self._bury = sink, stored, bury
         self._batch, self._linger = batch, linger
         self._ready: deque[Entry[T]] = deque()
         self._some, self._enough = asyncio.Event(), asyncio.Event()
         self._idle, self._hurried = asyncio.Event(), 0
         self._idle.set()
-        self.batches = self.failures = 0
+        self.batches = self.failures = self.buried = 0
         self.last_error: str | None = None
 
     def add(self, entries: Iterable[Entry[T]]) -> None:
@@ -89,17 +92,30 @@ class Drain(Generic[T]):
             pass
 
     async def _store(self, entries: list[Entry[T]]) -> None:
-        records, failed = [entry.record for entry in entries], 0
-        while True:
+        failed = 0
+        while entries:
             try:
-                await self._sink(records)
+                await self._sink([entry.record for entry in entries])
             except Exception as error:
-                failed += 1
-                await self._back_off(error, failed)
+                try:
+                    entries = await self._without(entries, error)
+                except Exception as worse:
+                    failed += 1
+                    await self._back_off(worse, failed)
             else:
                 break
         if failed:
             log.warning("the sink works again after %d failures", failed)
+
+    async def _without(self, entries: list[Entry[T]], error: Exception) -> list[Entry[T]]:
+        """The batch without its dead letters; raises `error` where it is about no record."""
+        if not isinstance(error, Poisoned) or not error.records:
+            raise error
+        dead = [entry for at, entry in enumerate(entries) if at in error.records]
+        await self._bury(dead)
+        self.buried += len(dead)
+        log.error("%d records can never be stored, see dead_letters(): %s", len(dead), error)
+        return [entry for at, entry in enumerate(entries) if at not in error.records]
 
     async def _back_off(self, error: Exception, failed: int) -> None:
         self.failures += 1
