@@ -7,9 +7,13 @@ from typing import Annotated, Any, Literal, Optional, TypedDict
 import msgspec
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from megahertz import App, Body, Cookie, Header, Path, Query, Request, Router
 from megahertz.errors import BadRoute
+from megahertz.http.convert import whole
+from megahertz.http.fields import last, pairs
 from megahertz.testing import Client
 
 
@@ -351,3 +355,21 @@ def test_a_router_that_includes_itself_is_refused():
 
     with pytest.raises(BadRoute, match="include itself"):
         router.include(app)
+
+
+@given(st.lists(st.sampled_from("ab=&%+;2") | st.text(max_size=2), max_size=12).map("".join))
+def test_the_quick_query_is_the_whole_one(text):
+    query = text.encode()
+
+    assert last(query) == dict(pairs(query))
+
+
+@given(st.text(max_size=8) | st.integers().map(str) | st.sampled_from(["1_0", " 1", "+1", "٣"]))
+def test_the_quick_int_is_msgspecs(text):
+    try:
+        expected = msgspec.convert(text, int, strict=False)
+    except msgspec.ValidationError:
+        with pytest.raises(msgspec.ValidationError):
+            whole(text)
+    else:
+        assert whole(text) == expected

@@ -103,7 +103,12 @@ class GCRA:
         """0.0 if the call is admitted, else the seconds until it would be."""
         now = self._now()
         if key is None:
-            wait, self._busy = self._book(self._busy, now)
+            busy = self._busy
+            if (ahead := busy - now) <= self._most:  # `_book`, inlined: 100 ns of 300 a request
+                self._admitted += 1
+                self._busy = (busy if ahead > 0 else now) + self._step
+                return 0.0
+            wait, self._busy = self._book(busy, now)
             return wait
         cells = self._cells
         wait, cells[key] = self._book(cells.get(key, _NEVER), now)

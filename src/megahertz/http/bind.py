@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from megahertz.http.explain import explainer
-from megahertz.http.fields import cookies, pairs
+from megahertz.http.fields import cookies, last, pairs
 from megahertz.http.params import MISSING
 from megahertz.http.request import Place, Request
 from megahertz.http.signature import Parameter, Signature
@@ -57,6 +57,7 @@ def compile_binder(
         "Request": Request,
         "place": place,
         "pairs": pairs,
+        "last": last,
         "cookies": cookies,
     }
     for index, item in enumerate(signature.parameters):
@@ -92,7 +93,7 @@ def _shared(parameters: tuple[Parameter, ...]) -> list[str]:
     if any(item.many for item in queries):
         lines += ["f = pairs(x.query)", "q = dict(f)"]
     elif queries:
-        lines += ["q = x.query", "q = dict(pairs(q)) if q else {}"]
+        lines += ["q = x.query", "q = last(q) if q else {}"]
     if any(item.source == "cookie" for item in parameters):
         lines.append("k = cookies(x.headers)")
     return lines

@@ -49,12 +49,14 @@ class Request:
 
     __slots__ = ("_cookies", "_exchange", "_place", "_query", "_state")
 
+    # Made when they are first read: most handlers read none, and each costs 20 ns to preset.
+    _query: Fields
+    _cookies: dict[str, str]
+    _state: State
+
     def __init__(self, exchange: Exchange, place: Place = NOWHERE) -> None:
         self._exchange = exchange
         self._place = place
-        self._query: Fields | None = None
-        self._cookies: dict[str, str] | None = None
-        self._state: State | None = None
 
     @property
     def method(self) -> str:
@@ -84,9 +86,11 @@ class Request:
     @property
     def query_params(self) -> Fields:
         """The fields of the query string."""
-        if self._query is None:
+        try:
+            return self._query
+        except AttributeError:
             self._query = Fields(pairs(self._exchange.query))
-        return self._query
+            return self._query
 
     @property
     def headers(self) -> Headers:
@@ -96,9 +100,11 @@ class Request:
     @property
     def cookies(self) -> dict[str, str]:
         """By name."""
-        if self._cookies is None:
+        try:
+            return self._cookies
+        except AttributeError:
             self._cookies = cookies(self._exchange.headers)
-        return self._cookies
+            return self._cookies
 
     @property
     def client(self) -> Address | None:
@@ -116,9 +122,11 @@ class Request:
     @property
     def state(self) -> State:
         """Attributes of your own for this request, beginning with what the lifespan yielded."""
-        if self._state is None:
+        try:
+            return self._state
+        except AttributeError:
             self._state = State(**self._place.seed)
-        return self._state
+            return self._state
 
     async def body(self) -> bytes:
         """The whole body."""
