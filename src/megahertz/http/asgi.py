@@ -130,29 +130,26 @@ class _Cycle:
 
     async def send(self, message: Message) -> None:
         """The start of the response, then its body in one or more pieces."""
-        kind = message["type"]
-        if kind == "http.response.body" and self._head is not None and not self._complete:
-            await self._piece(self._head, message)
-        elif kind == "http.response.start" and self._head is None:
+        kind, head = message["type"], self._head
+        if kind == "http.response.start" and head is None:
             self._head = message
+        elif kind == "http.response.body" and head is not None and not self._complete:
+            exchange = self._exchange
+            if exchange.closed:
+                raise OSError("the client has gone")
+            body, more = message.get("body", b""), message.get("more_body", False)
+            if not exchange.started:
+                unknown = more or (exchange.method == "HEAD" and not body)
+                exchange.start(head["status"], _fields(head, None if unknown else len(body)))
+            held_up = bool(body) and not exchange.write(bytes(body))
+            if not more:
+                self._complete = True
+                exchange.end()
+                self.leave()
+            elif held_up:
+                await exchange.drain()
         else:
             raise LocalProtocolError(f"{kind} {self._expected()}")
-
-    async def _piece(self, head: Message, message: Message) -> None:
-        exchange = self._exchange
-        body, more = bytes(message.get("body", b"")), message.get("more_body", False)
-        if exchange.closed:
-            raise OSError("the client has gone")
-        if not exchange.started:
-            unknown = more or (exchange.method == "HEAD" and not body)
-            exchange.start(head["status"], _fields(head, None if unknown else len(body)))
-        held_up = bool(body) and not exchange.write(body)
-        if not more:
-            self._complete = True
-            exchange.end()
-            self.leave()
-        elif held_up:
-            await exchange.drain()
 
     def leave(self) -> None:
         """Nothing more will be sent: whoever waits in `receive` learns so."""
@@ -177,10 +174,12 @@ def _fields(head: Message, length: int | None) -> list[tuple[bytes, bytes]]:
     How the body is framed is ours to say: transfer-encoding goes (RFC 9112 section 6.1), and
     204 and 304 have no length (RFC 9110 section 8.6).
     """
-    fields = [(bytes(name).lower(), bytes(value)) for name, value in head.get("headers", ())]
-    names = {name for name, _ in fields}
-    if b"transfer-encoding" in names:
-        fields = [field for field in fields if field[0] != b"transfer-encoding"]
-    if length is not None and b"content-length" not in names and head["status"] not in (204, 304):
+    fields, known = [], head["status"] in (204, 304)
+    for name, value in head.get("headers", ()):
+        lower = bytes(name).lower()
+        if lower != b"transfer-encoding":
+            fields.append((lower, bytes(value)))
+            known = known or lower == b"content-length"
+    if length is not None and not known:
         fields.append((b"content-length", b"%d" % length))
     return fields
