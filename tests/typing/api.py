@@ -11,6 +11,7 @@ from megahertz import (
     GCRA,
     App,
     Cookie,
+    Depends,
     Header,
     HTTPError,
     JSONResponse,
@@ -68,6 +69,15 @@ async def order(order: Order, request: Request) -> Response:
     answer.headers["x-more"] = "1"
     answer.set_cookie("seen", "1", httponly=True)
     return answer
+
+
+async def user(x_user: Annotated[str, Header()] = "nobody") -> str:
+    return x_user
+
+
+@app.get("/me")
+async def me(user: Annotated[str, Depends(user)]) -> str:
+    return assert_type(user, str)
 
 
 @app.get("/stream")

@@ -2,7 +2,7 @@
 
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
-from megahertz.http.params import Body, Cookie, Header, Path, Query
+from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import title
 from megahertz.http.request import Address, Request
 from megahertz.http.response import (
@@ -24,6 +24,7 @@ __all__ = [
     "Body",
     "Cookie",
     "Declared",
+    "Depends",
     "HTMLResponse",
     "Header",
     "JSONResponse",

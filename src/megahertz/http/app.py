@@ -13,7 +13,6 @@ from megahertz.http.endpoint import (
     ErrorHandler,
     Surroundings,
     compile_route,
-    is_async,
     nearest,
 )
 from megahertz.http.pattern import parse
@@ -21,6 +20,7 @@ from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
 from megahertz.http.routes import Declared, Router
+from megahertz.http.signature import is_async
 from megahertz.http.state import State
 from megahertz.http.threads import Threads
 from megahertz.types import Layer, Resource

@@ -29,7 +29,7 @@ from megahertz.http.params import MISSING
 from megahertz.http.request import Place, Request
 from megahertz.http.signature import Parameter, Signature
 
-Bound = Callable[[Any], Any]
+Bound = Callable[..., Any]
 
 
 def compile_binder(
@@ -40,8 +40,9 @@ def compile_binder(
     where: str,
     rest: str | None = None,
     given: bool = False,
+    solved: tuple[int, ...] | None = None,
 ) -> Bound:
-    """`handler` as a function of an exchange.
+    """`handler` as a function of an exchange, or of what `given` and `solved` say.
 
     Args:
         handler: what is called with the arguments.
@@ -50,6 +51,7 @@ def compile_binder(
         where: for tracebacks.
         rest: the path parameter that may be empty, and is then missing.
         given: the function takes a `Request` that is there already.
+        solved: it also takes a list of dependencies' results, and these are their places in it.
     """
     namespace: dict[str, Any] = {
         "handler": handler,
@@ -63,7 +65,7 @@ def compile_binder(
     for index, item in enumerate(signature.parameters):
         namespace[f"c{index}"], namespace[f"d{index}"] = item.convert, item.default
     names = tuple(f"*{name}" if name == rest else name for name in place.names)
-    source = _source(signature, names, given)
+    source = _source(signature, names, given, solved)
     filename = f"<megahertz binds {where}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     exec(compile(source, filename, "exec"), namespace)
@@ -71,18 +73,24 @@ def compile_binder(
     return endpoint
 
 
-def _source(signature: Signature, names: tuple[str, ...], given: bool) -> str:
+_READY = {"request", "depends"}
+"""Sources that nothing is parsed for."""
+
+
+def _source(
+    signature: Signature, names: tuple[str, ...], given: bool, solved: tuple[int, ...] | None
+) -> str:
     parameters = signature.parameters
-    sources = {item.source for item in parameters}
-    lines = ["def endpoint(r):", "    x = r._exchange"] if given else ["def endpoint(x):"]
-    if sources - {"request"}:
+    takes = ("r" if given else "x") + ("" if solved is None else ", s")
+    lines = [f"def endpoint({takes}):", *(["    x = r._exchange"] if given else [])]
+    if {item.source for item in parameters} - _READY:
         lines.append("    try:")
         lines += [f"        {line}" for line in _shared(parameters)]
         for index, item in enumerate(parameters):
-            if item.source != "request":
+            if item.source not in _READY:
                 lines += [f"        {line}" for line in _lines(index, item, names)]
         lines += ["    except Exception as error:", "        raise explain(x, error) from None"]
-    lines.append(f"    return handler({', '.join(_arguments(parameters, given))})")
+    lines.append(f"    return handler({', '.join(_arguments(parameters, given, solved))})")
     return "\n".join(lines) + "\n"
 
 
@@ -138,12 +146,16 @@ def _header(item: Parameter) -> str:
     return f"x.header({item.alias!r})"
 
 
-def _arguments(parameters: tuple[Parameter, ...], given: bool) -> list[str]:
-    request = "r" if given else "Request(x, place)"
-    values = [
-        request if item.source == "request" else f"a{index}"
-        for index, item in enumerate(parameters)
-    ]
+def _arguments(
+    parameters: tuple[Parameter, ...], given: bool, solved: tuple[int, ...] | None
+) -> list[str]:
+    places = iter(solved or ())
+    values = []
+    for index, item in enumerate(parameters):
+        if item.source == "request":
+            values.append("r" if given else "Request(x, place)")
+        else:
+            values.append(f"s[{next(places)}]" if item.source == "depends" else f"a{index}")
     return [
         f"{item.name}={value}" if item.by_name else value
         for item, value in zip(parameters, values, strict=True)

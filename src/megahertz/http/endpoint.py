@@ -5,8 +5,8 @@ handlers that are coroutines. A handler without any of these, and without parame
 endpoint itself.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,13 @@ from megahertz.engine import Answer, Exchange, Route
 from megahertz.errors import BadSettings, RateLimited
 from megahertz.govern import GCRA, Bulkhead
 from megahertz.http.bind import compile_binder
+from megahertz.http.depends import Dependencies, solve
 from megahertz.http.params import MISSING
 from megahertz.http.problems import problem
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
 from megahertz.http.routes import Declared
-from megahertz.http.signature import Signature, read
+from megahertz.http.signature import Signature, is_async, read
 from megahertz.http.stream import StreamingResponse
 from megahertz.http.threads import Threads, bound
 
@@ -74,6 +75,9 @@ def _handled(
 ) -> Callable[..., Any]:
     """The handler with its arguments, layers and streams."""
     handler, layers = declared.handler, declared.layers
+    if any(item.source == "depends" for item in signature.parameters):
+        call = _depending(declared, signature, place, around)
+        return _layered(call, declared, place, around) if layers else _requested(call, place)
     waits = is_async(handler)
     if waits and not layers and not signature.parameters and not _may_stream(signature):
         return handler
@@ -82,7 +86,7 @@ def _handled(
         signature,
         place,
         where=declared.where,
-        rest=place.names[-1] if declared.pattern.stem is not None else None,
+        rest=declared.pattern.rest,
         given=bool(layers),
     )
     if not waits:
@@ -90,13 +94,6 @@ def _handled(
     if layers:
         return _layered(call, declared, place, around)
     return _streamed(call, around.threads) if _may_stream(signature) else call
-
-
-def is_async(handler: Callable[..., Any]) -> bool:
-    """Whether calling it gives a coroutine; an object may have an `async def __call__`."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004
-    )
 
 
 def _may_stream(signature: Signature) -> bool:
@@ -129,6 +126,35 @@ def _streamed(call: Call, threads: Threads) -> Call:
         if isinstance(value, StreamingResponse):
             return await value.deliver(exchange, threads)
         return value
+
+    return endpoint
+
+
+def _depending(
+    declared: Declared, signature: Signature, place: Place, around: Surroundings
+) -> Callable[[Request], Awaitable[Any]]:
+    """The handler after its dependencies, and their clean-up after it."""
+    threads, handler = around.threads, declared.handler
+    dependencies = Dependencies(place, threads, declared.where, declared.pattern.rest)
+    waits, streams = is_async(handler), _may_stream(signature) and not declared.layers
+    bind = dependencies.bind(handler if waits else bound(handler), signature)
+    steps = tuple(dependencies.steps)
+
+    async def call(request: Request) -> Any:
+        async with AsyncExitStack() as stack:
+            solved = await solve(steps, request, stack)
+            made = bind(request, solved)
+            value = await (made if waits else threads.run(made))
+            if streams and isinstance(value, StreamingResponse):
+                return await value.deliver(request._exchange, threads)
+            return value
+
+    return call
+
+
+def _requested(call: Callable[[Request], Awaitable[Any]], place: Place) -> Call:
+    def endpoint(exchange: Exchange) -> Awaitable[Any]:
+        return call(Request(exchange, place))
 
     return endpoint
 

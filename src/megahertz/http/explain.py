@@ -28,7 +28,7 @@ def explainer(
         for item in signature.parameters:
             if item.source == "body":
                 problems += _body(item, exchange.body)
-            elif item.source != "request":
+            elif item.source not in ("request", "depends"):
                 problems += _text(item, _fetch(item, exchange, names))
         if not problems:
             return error

@@ -4,6 +4,7 @@ Most parameters need no marker: a name in the pattern is a path parameter, a Str
 TypedDict or pydantic model is the JSON body, `Request` is the request, anything else the query.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -74,3 +75,30 @@ class Body(Marker):
     """The body: JSON of the annotated type, or the bytes themselves for `bytes`."""
 
     source = "body"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A function whose result is a parameter; see `Depends`.
+
+    Attributes:
+        call: the function; None is the annotated type itself.
+        cached: called once a request, however often it is depended on.
+    """
+
+    call: Callable[..., Any] | None
+    cached: bool
+
+
+def Depends(call: Callable[..., Any] | None = None, *, use_cache: bool = True) -> Any:
+    """A parameter that another function makes: `user: Annotated[User, Depends(current_user)]`.
+
+    The function has parameters like a handler's, dependencies too. A `def` runs in a thread; what
+    comes after the `yield` of a generator runs once the handler, and the stream that it may have
+    returned, have ended.
+
+    Args:
+        call: the function; the annotated class where it is left out.
+        use_cache: one call a request serves all who depend on it.
+    """
+    return Dependency(call, use_cache)

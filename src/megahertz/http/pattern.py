@@ -19,12 +19,14 @@ class Pattern:
         text: for the engine: `/items/{sku}`, `/files/{*rest}`.
         names: of its parameters, in order.
         shape: the same for two patterns that match the same paths.
-        stem: what is in front of `{*rest}`, which may be empty too (as in Starlette); else None.
+        rest: the parameter that takes what is left, and may be empty (as in Starlette), or None.
+        stem: what is in front of it, or None.
     """
 
     text: str
     names: tuple[str, ...]
     shape: str
+    rest: str | None = None
     stem: str | None = None
 
 
@@ -51,8 +53,9 @@ def parse(path: str) -> Pattern:
         names.append(name)
         segments.append((f"{{*{name}}}", "{*}") if rest else (f"{{{name}}}", "{}"))
     text, shape = ("/".join(parts) for parts in zip(*segments, strict=True))
-    stem = text.partition("{*")[0] if "{*" in text else None
-    return Pattern(text, tuple(names), shape, stem)
+    if "{*" not in text:
+        return Pattern(text, tuple(names), shape)
+    return Pattern(text, tuple(names), shape, names[-1], text.partition("{*")[0])
 
 
 def _parameter(path: str, segment: str) -> tuple[str, bool]:

@@ -18,7 +18,7 @@ from megahertz.http.convert import (
     is_model,
     without_none,
 )
-from megahertz.http.params import MISSING, Body, Marker, Path, Query
+from megahertz.http.params import MISSING, Body, Dependency, Marker, Path, Query
 from megahertz.http.request import Request
 
 Handler = Callable[..., Any]
@@ -30,9 +30,9 @@ class Parameter:
 
     Attributes:
         name: in Python.
-        source: "path", "query", "header", "cookie", "body" or "request".
+        source: "path", "query", "header", "cookie", "body", "request" or "depends".
         alias: its name there.
-        kind: the annotated type.
+        kind: the annotated type; of a dependency, the `Dependency`.
         default: what an absent one is; `MISSING` where it is required.
         convert: text into `kind`; None leaves the text (or, of a body, the bytes).
         many: takes every value of its name.
@@ -55,6 +55,13 @@ class Signature:
 
     parameters: tuple[Parameter, ...]
     returns: Any
+
+
+def is_async(handler: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine; an object may have an `async def __call__`."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(handler, "__call__", None)  # noqa: B004
+    )
 
 
 def read(handler: Handler, names: Sequence[str], where: str, *, whole: bool = False) -> Signature:
@@ -87,7 +94,11 @@ def read(handler: Handler, names: Sequence[str], where: str, *, whole: bool = Fa
 
 
 def _hints(handler: Handler, where: str) -> dict[str, Any]:
-    target = handler if inspect.isroutine(handler) else type(handler).__call__
+    target: Any = handler
+    if isinstance(handler, type):
+        target = vars(handler).get("__init__", handler.__init__)  # type: ignore[misc]
+    elif not inspect.isroutine(handler):
+        target = type(handler).__call__
     try:
         return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
     except NameError as error:
@@ -101,13 +112,16 @@ def _parameter(item: inspect.Parameter, hint: Any, names: Sequence[str], where: 
     if item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD):
         raise BadRoute(f"{where}: {item} cannot be bound; name each parameter")
     where = f"{where}: parameter {item.name!r}"
+    by_name = item.kind is item.KEYWORD_ONLY
+    dependency = _dependency(hint, item.default)
+    if dependency is not None:
+        return Parameter(item.name, "depends", item.name, dependency, MISSING, None, False, by_name)
     kind, marker = _split(hint)
     default = MISSING if item.default is item.empty else item.default
     if isinstance(default, Marker):
         marker, default = default, default.default
     if kind is item.empty:
         kind = _guess(item, marker, names, where)
-    by_name = item.kind is item.KEYWORD_ONLY
     if kind is Request:
         return Parameter(item.name, "request", item.name, kind, MISSING, None, False, by_name)
     marker = marker or _source(item.name, kind, names)
@@ -115,6 +129,14 @@ def _parameter(item: inspect.Parameter, hint: Any, names: Sequence[str], where: 
     many = marker.source in ("query", "header") and is_many(kind)
     convert = _convert(kind, marker, where)
     return Parameter(item.name, marker.source, alias, kind, default, convert, many, by_name)
+
+
+def _dependency(hint: Any, default: Any) -> Dependency | None:
+    notes = typing.get_args(hint) if typing.get_origin(hint) is Annotated else ()
+    found = next((note for note in (default, *notes) if isinstance(note, Dependency)), None)
+    if found is None or found.call is not None:
+        return found
+    return Dependency(notes[0] if notes else hint, found.cached)
 
 
 def _split(hint: Any) -> tuple[Any, Marker | None]:

@@ -11,6 +11,8 @@ Pieces = AsyncIterable[bytes | str] | Iterable[bytes | str]
 
 _END: Any = object()
 
+_HIDDEN = "the handler returned a StreamingResponse: annotate it `-> StreamingResponse`"
+
 
 class StreamingResponse(Response):
     """An answer whose body is an iterator, async or not; a plain one runs in the thread pool.
@@ -19,8 +21,9 @@ class StreamingResponse(Response):
     longer become a status: the connection is cut, so that the client sees it is not whole.
     """
 
-    __slots__ = ("_length", "body_iterator")
+    __slots__ = ("_length", "_status", "body_iterator")
     body_iterator: Pieces
+    _status: int
     _length: list[tuple[bytes, bytes]]
 
     def __new__(
@@ -31,7 +34,9 @@ class StreamingResponse(Response):
         media_type: str | None = None,
     ) -> Self:
         fields = list(headers.items() if isinstance(headers, Mapping) else headers or ())
-        self = super().__new__(cls, None, status_code, fields, media_type)
+        # What the engine would send by itself if an annotation hid the stream from us.
+        self = super().__new__(cls, _HIDDEN, 500, fields, media_type)
+        self._status = status_code
         self.body_iterator = content
         # A native answer leaves out what the engine computes; here nobody else knows the length.
         self._length = [
@@ -40,6 +45,15 @@ class StreamingResponse(Response):
             if name.lower() == "content-length"
         ]
         return self
+
+    @property
+    def status_code(self) -> int:
+        """Of the answer, until it has begun."""
+        return self._status
+
+    @status_code.setter
+    def status_code(self, value: int) -> None:
+        self._status = value
 
     async def deliver(self, exchange: Exchange, threads: Threads) -> None:
         """Sends it; waits whenever the client is behind."""
