@@ -21,16 +21,18 @@ def service_of(app: Any) -> Service:
         return app  # type: ignore[no-any-return]
     if callable(app) and _takes_three(app):
         return AsgiHost(app)
-    if callable(app) and not _required(app):
+    if callable(app) and _takes_none(app):
         raise Misused(f"{app!r} takes no argument: if it makes the application, say --factory")
     raise Misused(f"{app!r} is neither a megahertz App nor an ASGI 3 application")
 
 
 def _is_service(app: Any) -> bool:
-    return all(hasattr(app, name) for name in ("routes", "refusals", "failed", "encode"))
+    names = ("routes", "refusals", "failed", "encode")
+    return not isinstance(app, type) and all(hasattr(app, name) for name in names)
 
 
 def _takes_three(app: Any) -> bool:
+    """Whether `app(scope, receive, send)` can be; a native callable does not say, and may."""
     if isinstance(app, type):
         return False
     try:
@@ -38,10 +40,13 @@ def _takes_three(app: Any) -> bool:
     except TypeError:
         return False
     except ValueError:
-        return True  # a native callable does not say
+        return True
     return True
 
 
-def _required(app: Any) -> list[str]:
-    parameters = inspect.signature(app).parameters.values()
-    return [item.name for item in parameters if item.default is item.empty]
+def _takes_none(app: Any) -> bool:
+    try:
+        inspect.signature(app).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
