@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 APP = """
-import asyncio, os, sys
+import asyncio, os, sys, time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from megahertz import App, GCRA, Policy
@@ -20,6 +20,12 @@ if os.environ.get("BROKEN"):
 
 @asynccontextmanager
 async def lifespan(app):
+    if os.environ.get("ENDLESS"):
+        Path("entered").touch()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            Path("left").touch()
     if os.environ.get("UNWILLING"):
         raise RuntimeError("no database")
     yield
@@ -42,6 +48,11 @@ async def slow() -> str:
     while not Path("leave").exists():
         await asyncio.sleep(0.01)
     return "done"
+
+@app.get("/stuck")
+async def stuck() -> None:
+    Path("entered").touch()
+    time.sleep(60)
 
 @app.get("/die")
 async def die() -> None:

@@ -60,6 +60,25 @@ def test_a_second_sigint_ends_the_grace(serve, until):
     assert (served.directory / "left").exists()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_cancels_a_start_that_takes_too_long(serve, until, workers):
+    served = serve("shop:app", *ANY, "--workers", workers, ENDLESS="1")
+    until((served.directory / "entered").exists)
+
+    assert served.end() == 0
+    assert (served.directory / "left").exists()
+
+
+def test_a_worker_that_ignores_the_grace_is_killed(serve, until):
+    served = serve("shop:app", *ANY, "--workers", "2", "--grace", "0").wait_for_url()
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as peer:
+        peer.sendall(b"GET /stuck HTTP/1.1\r\nHost: x\r\n\r\n")
+        until((served.directory / "entered").exists)
+
+        assert served.end() == 0
+    assert "is killed" in served.process.stderr.read()
+
+
 def test_the_grace_has_an_end(serve, until):
     served = serve("shop:app", *ANY, "--grace", "0.1").wait_for_url()
     with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as peer:

@@ -123,6 +123,31 @@ def test_a_stream_with_a_length_is_not_chunked():
     assert reply.text == "one zwei"
 
 
+def test_head_of_a_stream_has_no_body():
+    app = App()
+    app.get("/")(lambda: StreamingResponse(pieces()))
+
+    with Client(app) as client, client.connect() as peer:
+        peer.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        data = b"".join(iter(lambda: peer.recv(4096), b""))
+
+    assert data.startswith(b"HTTP/1.1 200")
+    assert data.endswith(b"\r\n\r\n")
+    assert b"one" not in data
+
+
+def test_a_stream_to_http_1_0_ends_with_the_connection():
+    app = App()
+    app.get("/")(lambda: StreamingResponse(pieces()))
+
+    with Client(app) as client, client.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        data = b"".join(iter(lambda: peer.recv(4096), b""))
+
+    assert data.endswith(b"\r\n\r\none zwei")
+    assert b"chunked" not in data
+
+
 def test_a_def_handler_may_stream():
     app = App()
 

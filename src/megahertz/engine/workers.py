@@ -58,6 +58,7 @@ class Lifeline:
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
+        self._socket.set_inheritable(False)
 
     @classmethod
     def inherited(cls) -> "Lifeline | None":
@@ -173,6 +174,8 @@ class Supervisor:
                 self._ready(worker, announce)
 
         loop.add_reader(worker.lifeline, speaks)
+        if self._signals.stopped.is_set():
+            worker.process.terminate()  # it was being started while the others were told
         try:
             return await worker.process.wait()
         finally:
