@@ -16,14 +16,15 @@ help: ## list the commands
 install: $(VENV)/.native-$(PROFILE) ## build the native module and install everything into .venv
 
 $(VENV)/.tools: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "megahertz needs Python >= 3.11; name one with make install PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	 { echo "megahertz needs Python >= 3.11; name one with make install PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --group dev --group docs
 	@touch $@
 
 $(VENV)/.native-$(PROFILE): $(VENV)/.tools $(RUST_SOURCES)
-	@test -x "$(CARGO)" || { echo "cargo is missing: install Rust >= 1.88 (rustup), then run make install again"; exit 1; }
+	@test -x "$(CARGO)" || { echo "cargo is missing: install Rust >= 1.85 (rustup), then run make install again"; exit 1; }
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --profile $(PROFILE)
 	@rm -f $(VENV)/.native-* && touch $@
 
@@ -31,9 +32,11 @@ demo: install ## the flash sale in four stages, measured and audited
 	$(BIN)/mhz demo flash-sale
 
 test: install ## everything that CI runs: check, then the tests of Rust and Python
+	tests/servers.sh
 	@$(MAKE) --no-print-directory check
 	$(CARGO) test --quiet --manifest-path $(MANIFEST) --workspace --exclude bind
 	$(BIN)/pytest -q --cov --cov-report=term
+	tests/matrix.sh
 
 check: install lint ## types, floors, spelling, the binary against its stub
 	$(BIN)/mypy

@@ -111,9 +111,8 @@ impl Answer {
             Some(content) => body(content)?,
         };
         let mut fields = headers.map_or(Ok(vec![]), pairs)?;
-        if let Some(media_type) = media_type
-            && !fields.iter().any(|(name, _)| name == b"content-type")
-        {
+        let named = fields.iter().any(|(name, _)| name == b"content-type");
+        if let Some(media_type) = media_type.filter(|_| !named) {
             let text = media_type.starts_with("text/") && !media_type.contains("charset=");
             let charset = if text { "; charset=utf-8" } else { "" };
             let value = format!("{media_type}{charset}");

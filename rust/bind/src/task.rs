@@ -183,9 +183,8 @@ impl RequestTask {
             task.waiter = Some(future.clone().unbind());
             task.must_cancel.then(|| task.message.as_ref().map_or(py.None(), |m| m.clone_ref(py)))
         };
-        if let Some(message) = message
-            && Self::cancel_future(future, message.bind(py))?
-        {
+        let Some(message) = message else { return Ok(()) };
+        if Self::cancel_future(future, message.bind(py))? {
             slf.borrow_mut().must_cancel = false;
         }
         Ok(())
@@ -278,9 +277,8 @@ impl RequestTask {
             Outcome::Failed(error) if is_fatal(py, error) => Some(error.clone_ref(py)),
             _ => None,
         };
-        if let Some((engine, exchange)) = owner
-            && !matches!(outcome, Outcome::Suspended)
-        {
+        let ended = !matches!(outcome, Outcome::Suspended);
+        if let Some((engine, exchange)) = owner.filter(|_| ended) {
             Engine::complete(engine.bind(py), exchange.bind(py), outcome)?;
         }
         fatal.map_or(Ok(()), Err)
@@ -299,9 +297,8 @@ impl RequestTask {
             task.waiter.as_ref().map(|waiter| waiter.clone_ref(py))
         };
         let message = msg.as_ref().map_or_else(|| py.None(), |msg| msg.clone_ref(py));
-        if let Some(waiter) = waiter
-            && Self::cancel_future(waiter.bind(py), message.bind(py))?
-        {
+        let forwarded = waiter.map(|waiter| Self::cancel_future(waiter.bind(py), message.bind(py)));
+        if forwarded.transpose()? == Some(true) {
             return Ok(true);
         }
         let mut task = slf.borrow_mut();

@@ -205,9 +205,8 @@ impl Committer {
             return Ok(());
         }
         self.sync().map_err(|error| format!("fdatasync: {error}"))?;
-        while let Some((index, last)) = self.sealed.front().copied()
-            && last <= released
-        {
+        let removable = |sealed: &&(u64, u64)| sealed.1 <= released;
+        while let Some(&(index, _)) = self.sealed.front().filter(removable) {
             let path = segment::path(&self.directory, index);
             fs::remove_file(&path)
                 .map_err(|error| format!("unlink {}: {error}", path.display()))?;
