@@ -43,7 +43,9 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
 
 fn replay(name: &str, law: fn(&[u8])) {
     let seeds = corpus(name);
-    seeds.iter().for_each(|seed| law(seed));
+    for seed in &seeds {
+        law(seed);
+    }
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..50_000 {
         law(&mutate(&mut random, &seeds));
