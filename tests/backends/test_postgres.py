@@ -1,5 +1,7 @@
 """PostgresSink against a real server."""
 
+import asyncio
+
 import asyncpg
 import msgspec
 import pytest
@@ -104,3 +106,48 @@ async def test_a_key_of_several_fields(postgres, table: str):
         await store([Order("a", 1), Order("a", 2), Order("a", 1)])
 
     assert len(await rows(postgres, f"SELECT id FROM {table}")) == 2
+
+
+async def test_a_schema_that_is_missing_is_no_lost_connection(postgres):
+    async with sink(postgres, "nowhere.orders") as store:
+        with pytest.raises(RemoteError, match="nowhere"):
+            await store([Order("a", 1)])
+
+
+async def test_a_cancelled_batch_leaves_a_sink_that_works(postgres, table: str):
+    async with sink(postgres, table) as store:
+        await store([Order("a", 1)])
+        other = await asyncpg.connect(postgres.dsn)
+        lock = other.transaction()
+        await lock.start()
+        await other.execute(f"LOCK TABLE {table}")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await store([Order("b", 2)])
+        await lock.rollback()
+        await other.close()
+        await store([Order("b", 2)])
+
+    assert await rows(postgres, f"SELECT id FROM {table} ORDER BY id") == [("a",), ("b",)]
+
+
+async def test_a_batch_that_takes_too_long_is_a_read_error(postgres, table: str):
+    async with sink(postgres, table, timeout=0.2) as store:
+        await store([Order("a", 1)])
+        other = await asyncpg.connect(postgres.dsn)
+        async with other.transaction():
+            await other.execute(f"LOCK TABLE {table}")
+            with pytest.raises(ReadError, match="timed out"):
+                await store([Order("b", 2)])
+        await other.close()
+
+
+async def test_an_unknown_key_is_refused_at_once(postgres, table: str):
+    with pytest.raises(BadSettings, match="no such field"):
+        PostgresSink(postgres.dsn, table, type=Order, key="number")
+
+
+async def test_a_bug_in_a_record_is_not_the_database(postgres, table: str):
+    async with sink(postgres, table) as store:
+        with pytest.raises(AttributeError):
+            await store([object()])

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import msgspec
 import pytest
 
 from megahertz.data import WriteBehind
+from megahertz.engine import Journal
 from megahertz.errors import (
     AlreadyHeld,
     BadSettings,
     Invalid,
     JournalCorrupt,
+    JournalFailed,
     KeyReused,
     Overloaded,
 )
@@ -68,13 +71,6 @@ async def test_records_keep_their_order_over_batches(tmp_path: Path):
 
     assert shelf.ids == expected
     assert max(map(len, shelf.batches)) == 7
-
-
-async def test_concurrent_puts_share_a_sync(tmp_path: Path):
-    async with behind(tmp_path, Shelf()) as orders:
-        await asyncio.gather(*(orders.put(Order(str(number))) for number in range(500)))
-
-        assert orders.statistics().syncs < 50
 
 
 async def test_a_failing_sink_is_called_again_with_the_same_records(tmp_path: Path, caplog):
@@ -332,3 +328,84 @@ async def test_segments_go_once_their_keys_left_the_window(tmp_path: Path):
 async def test_a_setting_out_of_range_is_named(tmp_path: Path, name: str):
     with pytest.raises(BadSettings, match=name):
         behind(tmp_path, Shelf(), **{name: -1})
+
+
+@pytest.fixture
+def small_files():
+    """No file may grow beyond 2 MiB: a disk that is full, without one (setrlimit(2), EFBIG)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_full_disk_refuses_keeps_nothing_and_recovers(tmp_path: Path, small_files):
+    shelf = Shelf()
+    async with behind(tmp_path, shelf) as orders:
+        await orders.put(Order("small"))
+        with pytest.raises(Overloaded, match="File too large") as refused:
+            await orders.put(Order("large" * 500_000))
+        assert refused.value.retry_after == 1.0
+        await orders.put(Order("small too"))
+        assert orders.statistics().refused == 1
+    async with behind(tmp_path, shelf) as orders:
+        assert orders.recovered == ()
+
+    assert shelf.ids == ["small", "small too"]
+
+
+class Failing:
+    """A journal whose syncs fail from the second outcome on."""
+
+    def __init__(self, directory: str, **bounds: int) -> None:
+        self._journal = Journal(directory, **bounds)
+        self._seen = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    def outcomes(self) -> list[tuple[int, str, str]]:
+        told = self._journal.outcomes()
+        self._seen += len(told)
+        return told if self._seen < 2 else [(upto, "failed", "EIO") for upto, _, _ in told]
+
+
+async def test_after_a_failed_sync_everybody_is_told(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("megahertz.data.behind.Journal", Failing)
+    shelf = Shelf()
+    async with behind(tmp_path, shelf) as orders:
+        await orders.put(Order("a"))
+        told = await asyncio.gather(
+            orders.put(Order("b")), orders.put(Order("b")), return_exceptions=True
+        )
+        assert [type(each) for each in told] == [JournalFailed, JournalFailed]
+        assert orders.statistics().failed == "EIO"
+
+    assert shelf.ids == ["a"]
+
+
+async def test_a_flush_waits_for_what_is_not_durable_yet(tmp_path: Path):
+    shelf = Shelf()
+    async with behind(tmp_path, shelf) as orders:
+        put = asyncio.create_task(orders.put(Order("a")))
+        await asyncio.sleep(0)
+        await orders.flush()
+        assert shelf.ids == ["a"]
+        await put
+
+
+async def test_persisted_records_of_another_type_are_no_hindrance(tmp_path: Path):
+    class Old(msgspec.Struct):
+        name: int
+
+    async with WriteBehind(
+        tmp_path / "journal", Shelf(), type=Old, key=lambda it: it.name
+    ) as orders:
+        await orders.put(Old(1))
+    async with behind(tmp_path, Shelf()) as orders:
+        await orders.put(Order("a"))
+
+
+async def test_statistics_before_the_start_say_what_is_missing(tmp_path: Path):
+    with pytest.raises(BadSettings, match="async with"):
+        behind(tmp_path, Shelf()).statistics()

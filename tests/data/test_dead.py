@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import resource
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from megahertz.data import WriteBehind, dead_letters
+from megahertz.data.dead import bury
 from megahertz.errors import JournalFailed, Poisoned
 
 
@@ -84,4 +86,15 @@ async def test_what_cannot_be_buried_stays_pending(tmp_path: Path, monkeypatch):
 
 
 def test_no_directory_no_dead_letters(tmp_path: Path):
+    assert dead_letters(tmp_path, Order) == []
+
+
+def test_a_letter_that_the_disk_refuses_is_not_buried(tmp_path: Path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, before[1]))
+    try:
+        with pytest.raises(JournalFailed, match="File too large"):
+            bury(str(tmp_path), [b"x" * (3 << 20)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert dead_letters(tmp_path, Order) == []

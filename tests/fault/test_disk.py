@@ -200,6 +200,8 @@ async def test_a_slow_disk_refuses_on_overflow_and_leaves_the_loop_alone(
         assert sorted(set(told.values())) == ["ack", "refused"]
         assert list(told.values()).count("ack") == 20
         assert (await child.heard("longest"))["longest"] < 0.1
+        child.say(statistics=1)
+        assert (await child.heard("statistics"))["statistics"]["syncs"] < 5, "one sync serves many"
         await child.ask(flush=1)
         assert await settled(child, ["later"]) == {"later": "ack"}
 

@@ -81,8 +81,11 @@ class PostgresSink(Generic[T]):
         """
         try:
             connection = await self._connected()
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            raise ConnectError(f"PostgreSQL: {error or 'timed out'}") from error
+        except Exception as error:
+            mapped = _mapped(error)
+            if isinstance(mapped, ReadError):
+                raise ConnectError(*mapped.args) from error
+            raise mapped or error from error
         try:
             await self._write(connection, batch)
         except BaseException as error:
@@ -145,7 +148,7 @@ def _mapped(error: BaseException) -> BackendError | None:
     )
     unsure = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
     if unsure or isinstance(error, lost):
-        return ReadError(f"PostgreSQL: {error or 'timed out'}")
+        return ReadError(f"PostgreSQL: {str(error) or 'timed out'}")
     if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)):
         return RemoteError(f"PostgreSQL: {error}")
     return None

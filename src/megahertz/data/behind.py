@@ -283,7 +283,7 @@ class WriteBehind(Generic[T]):
         entry = known if isinstance(known, Entry) else None
         earlier = known if isinstance(known, bytes) else known.encoded
         # Other bytes may still be an equal record, of an earlier version of its type.
-        if earlier != encoded and not self._equal(earlier, record):
+        if earlier != encoded and self._decode(earlier) != record:
             raise KeyReused(f"key {self._key(record)!r} belongs to a different record")
         self._duplicates += 1
         if entry is not None and entry.future is not None:
@@ -292,12 +292,6 @@ class WriteBehind(Generic[T]):
                 entry.more = []
             entry.more.append(future)
             await future
-
-    def _equal(self, earlier: bytes, record: T) -> bool:
-        try:
-            return bool(self._decode(earlier) == record)
-        except msgspec.MsgspecError:
-            return False
 
     def _settle(self) -> None:
         """The loop's reader callback: one for a whole batch."""
