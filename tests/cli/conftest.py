@@ -54,6 +54,11 @@ async def stuck() -> None:
     Path("entered").touch()
     time.sleep(60)
 
+@app.get("/stuck-thread")
+def stuck_thread() -> None:
+    Path("entered").touch()
+    time.sleep(60)
+
 @app.get("/die")
 async def die() -> None:
     os._exit(9)

@@ -69,6 +69,16 @@ def test_sigterm_cancels_a_start_that_takes_too_long(serve, until, workers):
     assert (served.directory / "left").exists()
 
 
+def test_a_thread_that_never_ends_does_not_hold_the_process(serve, until):
+    served = serve("shop:app", *ANY, "--grace", "0").wait_for_url()
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as peer:
+        peer.sendall(b"GET /stuck-thread HTTP/1.1\r\nHost: x\r\n\r\n")
+        until((served.directory / "entered").exists)
+
+        assert served.end() == 0
+    assert "left behind" in served.process.stderr.read()
+
+
 def test_a_worker_that_ignores_the_grace_is_killed(serve, until):
     served = serve("shop:app", *ANY, "--workers", "2", "--grace", "0").wait_for_url()
     with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as peer:

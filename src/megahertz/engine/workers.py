@@ -44,8 +44,9 @@ LONGEST_DELAY = 30.0
 STEADY = 60.0
 """Seconds; see Rules."""
 
-KILL_AFTER = 2.0
-"""Seconds beyond the grace that a worker has to clean up before it is killed."""
+KILL_AFTER = 4.0
+"""Seconds beyond the grace that a worker has to clean up before it is killed; it ends itself after
+two if a thread holds it."""
 
 
 def worker_count() -> int:

@@ -1,0 +1,161 @@
+"""One process that serves: from the bound port to the last thread."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Self
+
+import click
+
+from megahertz.cli.target import StartFailed
+from megahertz.engine import (
+    BACKLOG,
+    INTERRUPTED,
+    Lifeline,
+    Server,
+    Service,
+    Signals,
+    bind,
+    listen,
+    queue_limit,
+    url,
+    worker_count,
+)
+from megahertz.errors import MegahertzError
+
+log = logging.getLogger("megahertz")
+
+LAST_CALL = 2.0
+"""Seconds beyond the grace for threads to end. Python itself waits for a `def` handler that never
+returns for ever (concurrent.futures joins its threads at exit), and so would the deployment."""
+
+
+def serve(service: Service, host: str, port: int, loop: str, grace: float) -> int:
+    """Serves until a signal, or the end of the supervisor.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        StartFailed: the loop is not installed, or the application does not start.
+        BadSettings: the port cannot be had.
+    """
+    lifeline = Lifeline.inherited()
+    sockets = bind(host, port, shared=worker_count() > 1)
+    port = sockets[0].getsockname()[1]
+    name, make = _loop(loop)
+
+    def ready() -> None:
+        if lifeline is None:
+            announce(host, port, name)
+        else:
+            lifeline.ready()
+
+    with asyncio.Runner(loop_factory=make) as runner:
+        code = runner.run(_live(service, sockets, grace, lifeline, ready))
+        _last_call(code)
+    return code
+
+
+async def _live(
+    service: Service,
+    sockets: list[socket.socket],
+    grace: float,
+    lifeline: Lifeline | None,
+    ready: Callable[[], None],
+) -> int:
+    """From start to stop, in one task: what the lifespan enters here, it leaves here."""
+    with Signals() as signals:
+        if lifeline is not None:
+            lifeline.watch(lambda: signals.receive(signal.SIGTERM))
+        server = Server(_Listening(service, sockets), sockets)
+        try:
+            await _start(server)
+        except asyncio.CancelledError:
+            return 0
+        signals.starting = False
+        ready()
+        await signals.stopped.wait()
+        for sock in sockets:
+            sock.close()  # new connections are refused, and go to another worker or machine
+        try:
+            await server.stop(grace)
+        except asyncio.CancelledError:
+            return INTERRUPTED
+    return 0
+
+
+async def _start(server: Server) -> None:
+    try:
+        await server.__aenter__()
+    except MegahertzError:
+        raise
+    except Exception as error:
+        log.exception("the application did not start")
+        raise StartFailed(f"the application did not start: {error!r}") from error
+    # What lives now lives until the end: full collections need not look at it again.
+    gc.collect()
+    gc.freeze()
+
+
+def _last_call(code: int) -> None:
+    """Ends the process, with the code it has earned, if something still holds it a while later."""
+
+    def end() -> None:
+        names = ", ".join(thread.name for thread in threading.enumerate() if not thread.daemon)
+        log.warning("still running after the grace, and left behind: %s", names)
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+
+    timer = threading.Timer(LAST_CALL, end)
+    timer.daemon = True
+    timer.start()
+
+
+class _Listening:
+    """The service, which begins to listen only once it is open: until then nobody connects."""
+
+    def __init__(self, service: Service, sockets: list[socket.socket]) -> None:
+        self._service = service
+        self._sockets = sockets
+        self.routes = service.routes
+        self.fallback = service.fallback
+        self.refusals = service.refusals
+        self.encode = service.encode
+        self.failed = service.failed
+
+    async def __aenter__(self) -> Self:
+        await self._service.__aenter__()
+        listen(self._sockets)
+        return self
+
+    async def __aexit__(self, *exc: object) -> bool | None:
+        return await self._service.__aexit__(*exc)
+
+
+def announce(host: str, port: int, how: str) -> None:
+    """Says where, once it is true."""
+    if queue_limit() < BACKLOG:
+        log.info("net.core.somaxconn cuts the backlog of %d to %d", BACKLOG, queue_limit())
+    click.echo(f"megahertz serves {url(host, port)} ({how}); Ctrl-C stops it")
+
+
+def _loop(name: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:
+    """The name and the maker of the loop; None makes asyncio's own."""
+    if name == "asyncio" or (name == "auto" and find_spec("uvloop") is None):
+        return "asyncio", None
+    try:
+        import uvloop
+    except ImportError as error:
+        raise StartFailed(
+            "uvloop is not installed: pip install uvloop, or --loop asyncio"
+        ) from error
+    return "uvloop", uvloop.new_event_loop
