@@ -35,7 +35,11 @@ test: install ## everything that CI runs: check, then the tests of Rust and Pyth
 	tests/servers.sh
 	@$(MAKE) --no-print-directory check
 	$(CARGO) test --quiet --manifest-path $(MANIFEST) --workspace --exclude bind
-	$(BIN)/pytest -q --cov --cov-report=term
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q --ignore tests/fault --ignore tests/end
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/pytest -q tests/fault $(wildcard tests/end)
 	tests/matrix.sh
 
 check: install lint ## types, floors, spelling, the binary against its stub
