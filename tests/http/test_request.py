@@ -71,11 +71,12 @@ def test_the_body_as_bytes_json_and_stream():
     assert reply.json() == ['{"a":1}', {"a": 1}, 1]
 
 
-def test_json_that_is_none_is_400():
+@pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["malformed", "too deep"])
+def test_json_that_is_none_is_400(content):
     async def handler(request: Request):
         return await request.json()
 
-    reply, _ = ask(handler, "/", content="{")
+    reply, _ = ask(handler, "/", content=content)
 
     assert reply.status_code == 400
     assert reply.json()["code"] == "http.invalid"

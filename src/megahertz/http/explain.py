@@ -83,6 +83,8 @@ def _body(item: Parameter, raw: bytes) -> list[Problem]:
         return [{"where": f"body{path.rstrip('`')}", "rule": rule.replace("`", "")}]
     except ValueError as error:
         return _of_model(error)
+    except RecursionError:
+        return [{"where": "body", "rule": "JSON is nested too deeply"}]
     return []
 
 

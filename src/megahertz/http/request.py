@@ -136,7 +136,7 @@ class Request:
         """The body as JSON; `Invalid` with status 400 where it is none."""
         try:
             return _JSON.decode(self._exchange.body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             problem = {"where": "body", "rule": str(error)}
             raise Invalid("The body is not JSON", [problem], status_code=400) from None
 
