@@ -21,7 +21,7 @@ from benchmarks.generator import Generator
 from benchmarks.peer import Missing, Peer
 from megahertz.load import pair, pinned, usage
 
-EXPECTED = {"msg": "hello"}
+EXPECTED = {"msg": "ok"}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Who is compared: the same `GET /` -> `{"msg":"hello"}` from a C floor, from Go and from us."""
+"""Who is compared: the same `GET /` -> `{"msg":"ok"}` from a C floor, from Go and from us."""
 
 import os
 import shutil

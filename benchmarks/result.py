@@ -31,7 +31,7 @@ def result(
 ) -> dict[str, Any]:
     """Plain data with everything that somebody else needs to repeat it."""
     return {
-        "what": "GET / -> JSON of 15 bytes, keep-alive, closed loop",
+        "what": "GET / -> JSON of 12 bytes, keep-alive, closed loop",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "kernel": platform.release()},

@@ -21,8 +21,8 @@
 #define BATCH 128
 
 static const char ANSWER[] =
-    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 15\r\n"
-    "date: Sat, 21 Nov 2026 00:00:00 GMT\r\n\r\n{\"msg\":\"hello\"}";
+    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n"
+    "date: Sat, 21 Nov 2026 00:00:00 GMT\r\n\r\n{\"msg\":\"ok\"}";
 static char batch[BATCH * (sizeof ANSWER - 1)];
 static char buffer[BUFFER];
 /* How many bytes of "\r\n\r\n" each connection has seen at the end of its last read. */

@@ -18,7 +18,7 @@ func answer(ctx *fasthttp.RequestCtx) {
 		ctx.SetStatusCode(fasthttp.StatusNotFound)
 		return
 	}
-	body, err := json.Marshal(hello{Msg: "hello"})
+	body, err := json.Marshal(hello{Msg: "ok"})
 	if err != nil {
 		ctx.Error(err.Error(), fasthttp.StatusInternalServerError)
 		return

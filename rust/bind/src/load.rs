@@ -78,9 +78,7 @@ impl LoadRun {
         first_id: u64,
         seed: u64,
     ) -> PyResult<Self> {
-        let ip: IpAddr = host
-            .parse()
-            .map_err(|_| refused(&format!("{host:?}: not an address")))?;
+        let ip: IpAddr = host.parse().map_err(|_| refused(&format!("{host:?}: not an address")))?;
         let plan = Plan {
             address: SocketAddr::new(ip, port),
             mix: mix.into_iter().map(spec).collect(),
@@ -94,9 +92,7 @@ impl LoadRun {
             first_id,
             seed,
         };
-        py.detach(|| Run::start(&plan))
-            .map(Self)
-            .map_err(|Malformed(why)| refused(&why))
+        py.detach(|| Run::start(&plan)).map(Self).map_err(|Malformed(why)| refused(&why))
     }
 
     #[pyo3(signature = (seconds=None))]
@@ -115,12 +111,7 @@ impl LoadRun {
     }
 
     fn outcomes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let bytes: Vec<u8> = self
-            .0
-            .outcomes()
-            .into_iter()
-            .flat_map(u64::to_ne_bytes)
-            .collect();
+        let bytes: Vec<u8> = self.0.outcomes().into_iter().flat_map(u64::to_ne_bytes).collect();
         PyBytes::new(py, &bytes)
     }
 }
@@ -154,13 +145,7 @@ fn name(stage: Stage) -> &'static str {
 }
 
 fn spec((weight, method, target, headers, body): Kind) -> Spec {
-    Spec {
-        weight,
-        method,
-        target,
-        headers,
-        body,
-    }
+    Spec { weight, method, target, headers, body }
 }
 
 fn span(seconds: f64) -> PyResult<Duration> {

@@ -55,16 +55,8 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        let answer = Answer {
-            status: 0,
-            keep: true,
-        };
-        Self {
-            state: State::Head,
-            answer,
-            partial: Vec::new(),
-            bodiless: false,
-        }
+        let answer = Answer { status: 0, keep: true };
+        Self { state: State::Head, answer, partial: Vec::new(), bodiless: false }
     }
 
     /// Forgets everything: a new request, on this connection or the next.
@@ -151,10 +143,7 @@ impl Reader {
             return Ok(Some(end)); // interim (100, 102, 103): the answer is still to come
         }
         // 101: what follows is another protocol
-        self.answer = Answer {
-            status,
-            keep: head.version == Some(1) && status != 101,
-        };
+        self.answer = Answer { status, keep: head.version == Some(1) && status != 101 };
         self.state = self.framing(status, head.headers)?;
         Ok(Some(end))
     }
@@ -207,19 +196,12 @@ impl Chunk {
             (Self::Data(left), _) => {
                 let taken = left.min(data.len() as u64);
                 let rest = left - taken;
-                let next = if rest == 0 {
-                    Self::DataReturn
-                } else {
-                    Self::Data(rest)
-                };
+                let next = if rest == 0 { Self::DataReturn } else { Self::Data(rest) };
                 return Ok((taken as usize, Some(next)));
             }
             (Self::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => {
                 let digit = (byte as char).to_digit(16).map_or(0, u64::from);
-                Self::Size {
-                    size: size << 4 | digit,
-                    digits: digits + 1,
-                }
+                Self::Size { size: size << 4 | digit, digits: digits + 1 }
             }
             (Self::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => Self::Extension(size),
             (Self::Size { size, digits: 1.. } | Self::Extension(size), b'\r') => {
@@ -257,14 +239,8 @@ fn has_token(value: &[u8], token: &str) -> bool {
 mod tests {
     use super::*;
 
-    const OK: Answer = Answer {
-        status: 200,
-        keep: true,
-    };
-    const LAST: Answer = Answer {
-        status: 200,
-        keep: false,
-    };
+    const OK: Answer = Answer { status: 200, keep: true };
+    const LAST: Answer = Answer { status: 200, keep: false };
 
     /// Feeds the text whole and byte by byte; both must end in the same answer and place.
     fn read(text: &str) -> Result<(usize, Option<Answer>), NotHttp> {
@@ -294,16 +270,7 @@ mod tests {
         assert_eq!(read(sized), Ok((sized.len(), Some(OK))));
         assert_eq!(read(&format!("{sized}HTTP")), Ok((sized.len(), Some(OK))));
         let empty = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(
-            read(empty),
-            Ok((
-                empty.len(),
-                Some(Answer {
-                    status: 404,
-                    keep: true
-                })
-            ))
-        );
+        assert_eq!(read(empty), Ok((empty.len(), Some(Answer { status: 404, keep: true }))));
     }
 
     #[test]
@@ -316,14 +283,8 @@ mod tests {
     #[test]
     fn broken_chunks_are_no_http() {
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-        for body in [
-            "\r\n",
-            "g\r\n",
-            "3\nabc",
-            "3\r\nabcd\r\n",
-            "11111111111111111\r\n",
-            "0\r\n\n",
-        ] {
+        for body in ["\r\n", "g\r\n", "3\nabc", "3\r\nabcd\r\n", "11111111111111111\r\n", "0\r\n\n"]
+        {
             assert_eq!(read(&format!("{head}{body}")), Err(NotHttp), "{body:?}");
         }
     }
@@ -332,10 +293,7 @@ mod tests {
     fn some_statuses_have_no_body() {
         for status in [204, 304] {
             let text = format!("HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\n");
-            assert_eq!(
-                read(&text),
-                Ok((text.len(), Some(Answer { status, keep: true })))
-            );
+            assert_eq!(read(&text), Ok((text.len(), Some(Answer { status, keep: true }))));
         }
         let mut reader = Reader::new();
         reader.expect(true);
@@ -369,23 +327,15 @@ mod tests {
     #[test]
     fn a_close_within_a_length_is_no_answer() {
         let mut reader = Reader::new();
-        assert_eq!(
-            reader
-                .feed(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab")
-                .unwrap()
-                .1,
-            None
-        );
+        assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab").unwrap().1, None);
         assert_eq!(reader.close(), None);
     }
 
     #[test]
     fn lengths_that_disagree_or_lie_are_no_http() {
-        for lines in [
-            "content-length: 1\r\ncontent-length: 2",
-            "content-length: +1",
-            "content-length:",
-        ] {
+        for lines in
+            ["content-length: 1\r\ncontent-length: 2", "content-length: +1", "content-length:"]
+        {
             assert_eq!(
                 read(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n")),
                 Err(NotHttp),

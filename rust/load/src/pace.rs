@@ -15,12 +15,7 @@ impl Pace {
     /// `rate` a second over all threads; thread `index` of `threads` takes every `threads`-th.
     pub(crate) fn new(rate: f64, index: usize, threads: usize, end: u64) -> Self {
         let gap = 1e9 / rate;
-        Self {
-            first: gap * index as f64,
-            interval: gap * threads as f64,
-            end,
-            taken: 0,
-        }
+        Self { first: gap * index as f64, interval: gap * threads as f64, end, taken: 0 }
     }
 
     /// When the next request is due, in nanoseconds of the run; None: there is none left.
@@ -71,18 +66,14 @@ mod tests {
         assert_eq!(taken(&mut pace, 0), [0]);
         assert_eq!(taken(&mut pace, 249_999_999), []);
         assert_eq!(pace.backlog(SECOND), 3);
-        assert_eq!(
-            taken(&mut pace, 9 * SECOND),
-            [250_000_000, 500_000_000, 750_000_000]
-        );
+        assert_eq!(taken(&mut pace, 9 * SECOND), [250_000_000, 500_000_000, 750_000_000]);
         assert_eq!(pace.next(), None);
     }
 
     #[test]
     fn threads_share_the_rate() {
-        let mut all: Vec<u64> = (0..3)
-            .flat_map(|i| taken(&mut Pace::new(6.0, i, 3, SECOND), SECOND))
-            .collect();
+        let mut all: Vec<u64> =
+            (0..3).flat_map(|i| taken(&mut Pace::new(6.0, i, 3, SECOND), SECOND)).collect();
         all.sort_unstable();
         assert_eq!(all, taken(&mut Pace::new(6.0, 0, 1, SECOND), SECOND));
     }

@@ -100,13 +100,8 @@ impl Run {
     pub fn start(plan: &Plan) -> Result<Self, Malformed> {
         let shared = Arc::new(share(plan)?);
         let threads = plan.threads.clamp(1, plan.connections.max(1));
-        let ending = Arc::new((
-            Mutex::new(Ending {
-                left: threads,
-                ..Ending::default()
-            }),
-            Condvar::new(),
-        ));
+        let ending =
+            Arc::new((Mutex::new(Ending { left: threads, ..Ending::default() }), Condvar::new()));
         let mut run = Self {
             shared,
             tallies: Vec::new(),
@@ -123,9 +118,7 @@ impl Run {
     fn spawn(&mut self, plan: &Plan, index: usize, threads: usize) -> Result<(), Malformed> {
         let tally = Arc::new(Mutex::new(Tally::new(self.shared.mix.len())));
         let share = plan.connections / threads + usize::from(index < plan.connections % threads);
-        let pace = plan
-            .rate
-            .map(|rate| Pace::new(rate, index, threads, self.shared.window.1));
+        let pace = plan.rate.map(|rate| Pace::new(rate, index, threads, self.shared.window.1));
         let shared = Arc::clone(&self.shared);
         let mine = Arc::clone(&tally);
         let failed =
@@ -141,9 +134,7 @@ impl Run {
             state.outcomes.extend(outcomes);
             changed.notify_all();
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("mhz-load-{index}"))
-            .spawn(body);
+        let thread = std::thread::Builder::new().name(format!("mhz-load-{index}")).spawn(body);
         self.threads.push(thread.map_err(|e| failed(&e))?);
         self.tallies.push(tally);
         Ok(())
@@ -170,12 +161,7 @@ impl Run {
 
     /// Number, kind and status of every request (see `tally::outcome`), once the run has ended.
     pub fn outcomes(&self) -> Vec<u64> {
-        self.ending
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .outcomes
-            .clone()
+        self.ending.0.lock().unwrap_or_else(PoisonError::into_inner).outcomes.clone()
     }
 
     /// What has been seen so far.
@@ -227,12 +213,7 @@ impl Run {
     }
 
     fn is_done(&self) -> bool {
-        self.ending
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .left
-            == 0
+        self.ending.0.lock().unwrap_or_else(PoisonError::into_inner).left == 0
     }
 }
 
@@ -248,15 +229,9 @@ impl Drop for Run {
 
 fn share(plan: &Plan) -> Result<Shared, Malformed> {
     if plan.connections == 0 || plan.connections > 1_000_000 {
-        return Err(Malformed(format!(
-            "{} connections: 1 to 1,000,000",
-            plan.connections
-        )));
+        return Err(Malformed(format!("{} connections: 1 to 1,000,000", plan.connections)));
     }
-    if plan
-        .rate
-        .is_some_and(|rate| !(rate.is_finite() && rate > 0.0))
-    {
+    if plan.rate.is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
         return Err(Malformed("a rate is above 0".into()));
     }
     let warmup = plan.warmup.as_nanos() as u64;

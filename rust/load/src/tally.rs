@@ -72,9 +72,7 @@ impl Latencies {
 
     /// Adds what another has counted.
     pub fn add(&mut self, other: &Self) {
-        self.0
-            .add(&other.0)
-            .expect("all histograms have the same bounds");
+        self.0.add(&other.0).expect("all histograms have the same bounds");
     }
 
     /// The least latency that at least a share `q` of all did not exceed; 0 when there are none.
@@ -164,14 +162,8 @@ impl Tally {
 
     /// `(kind, status, count)` of all that occurred.
     pub(crate) fn statuses(&self) -> Vec<(u8, u16, u64)> {
-        let counted = self
-            .statuses
-            .iter()
-            .enumerate()
-            .filter(|&(_, &count)| count > 0);
-        counted
-            .map(|(at, &count)| ((at / STATUSES) as u8, (at % STATUSES) as u16, count))
-            .collect()
+        let counted = self.statuses.iter().enumerate().filter(|&(_, &count)| count > 0);
+        counted.map(|(at, &count)| ((at / STATUSES) as u8, (at % STATUSES) as u16, count)).collect()
     }
 
     /// `(failure, count)` of all that occurred.
@@ -200,10 +192,7 @@ mod tests {
         }
         for (q, expected) in [(0.5, 500e6), (0.99, 990e6), (0.999, 999e6), (1.0, 1000e6)] {
             let value = latencies.quantile(q) as f64;
-            assert!(
-                (value / expected - 1.0).abs() < 0.001,
-                "{q}: {value} not {expected}"
-            );
+            assert!((value / expected - 1.0).abs() < 0.001, "{q}: {value} not {expected}");
         }
     }
 

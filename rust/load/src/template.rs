@@ -72,11 +72,7 @@ impl Template {
             (Some(_), _) => head.extend_from_slice(b"content-length: "),
         }
         let headless_body = spec.method == "HEAD";
-        Ok(Self {
-            head: compile(&head)?,
-            body,
-            headless_body,
-        })
+        Ok(Self { head: compile(&head)?, body, headless_body })
     }
 
     /// Appends the request to `out`; `scratch` holds the body while it is measured.
@@ -101,10 +97,7 @@ fn refuse_splitting(spec: &Spec) -> Result<(), Malformed> {
         }
     }
     if spec.target.bytes().any(|byte| byte <= b' ') || spec.target.is_empty() {
-        return Err(Malformed(format!(
-            "{:?}: not a request target",
-            spec.target
-        )));
+        return Err(Malformed(format!("{:?}: not a request target", spec.target)));
     }
     Ok(())
 }
@@ -161,9 +154,7 @@ fn placeholder(text: &[u8]) -> Result<Option<(Piece, usize)>, Malformed> {
         let (low, high) = (low.parse().ok()?, high.parse().ok()?);
         (low <= high).then_some((Piece::Random(low, high), end + "{rand:}".len()))
     });
-    bounds
-        .map(Some)
-        .ok_or_else(|| Malformed("{rand:LO-HI} needs two numbers, LO <= HI".into()))
+    bounds.map(Some).ok_or_else(|| Malformed("{rand:LO-HI} needs two numbers, LO <= HI".into()))
 }
 
 /// Several kinds of requests, drawn by weight.
@@ -183,10 +174,7 @@ impl Mix {
         let mut sum = 0.0;
         for spec in specs {
             if !(spec.weight.is_finite() && spec.weight > 0.0) {
-                return Err(Malformed(format!(
-                    "weight {}: must be above 0",
-                    spec.weight
-                )));
+                return Err(Malformed(format!("weight {}: must be above 0", spec.weight)));
             }
             sum += spec.weight;
             ends.push(sum);
@@ -231,23 +219,15 @@ mod tests {
         let mix = Mix::new(std::slice::from_ref(spec)).unwrap();
         let mut random = Random::new(1);
         let mut out = Vec::new();
-        let mut values = Values {
-            id: 77,
-            number: 5,
-            random: &mut random,
-        };
-        mix.template(0)
-            .render(&mut values, &mut out, &mut Vec::new());
+        let mut values = Values { id: 77, number: 5, random: &mut random };
+        mix.template(0).render(&mut values, &mut out, &mut Vec::new());
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn placeholders_stand_in_path_headers_and_body() {
         assert_eq!(
-            rendered(&spec(
-                "/o/{id}",
-                Some(r#"{"id": {id}, "n": {n}, "r": {rand:4-4}}"#)
-            )),
+            rendered(&spec("/o/{id}", Some(r#"{"id": {id}, "n": {n}, "r": {rand:4-4}}"#))),
             "POST /o/77 HTTP/1.1\r\nhost: h\r\nx-id: 77\r\ncontent-length: 26\r\n\r\n\
              {\"id\": 77, \"n\": 5, \"r\": 4}"
         );
@@ -272,13 +252,7 @@ mod tests {
 
     #[test]
     fn bad_ranges_and_split_heads_are_refused() {
-        for body in [
-            "{rand:}",
-            "{rand:1}",
-            "{rand:2-1}",
-            "{rand:1-",
-            "{rand:a-b}",
-        ] {
+        for body in ["{rand:}", "{rand:1}", "{rand:2-1}", "{rand:1-", "{rand:a-b}"] {
             assert!(Mix::new(&[spec("/", Some(body))]).is_err(), "{body}");
         }
         assert!(Mix::new(&[spec("/ HTTP/1.1\r\nx: y", None)]).is_err());
@@ -288,10 +262,7 @@ mod tests {
 
     #[test]
     fn kinds_are_drawn_by_weight() {
-        let weighted = |weight| Spec {
-            weight,
-            ..spec("/", None)
-        };
+        let weighted = |weight| Spec { weight, ..spec("/", None) };
         let mix = Mix::new(&[weighted(9.0), weighted(1.0)]).unwrap();
         let mut random = Random::new(3);
         let second = (0..10_000).filter(|_| mix.draw(&mut random) == 1).count();

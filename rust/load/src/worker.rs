@@ -147,19 +147,14 @@ impl Worker {
     /// open loop to the microsecond on any kernel, for one more system call a wake-up.
     fn wait(&self, events: &mut Vec<Event>, sweep: u64) {
         let mut gap = sweep.saturating_sub(self.now());
-        if let Some(due) = self.pace.as_ref().and_then(Pace::next)
-            && !self.idle.is_empty()
-        {
+        let due = self.pace.as_ref().and_then(Pace::next).filter(|_| !self.idle.is_empty());
+        if let Some(due) = due {
             let soon = due.saturating_sub(self.now());
-            if soon < gap && soon > 0 {
-                let once = Itimerspec {
-                    it_interval: timespec(0),
-                    it_value: timespec(soon),
-                };
-                let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
-            }
             if soon == 0 {
                 gap = 0;
+            } else if soon < gap {
+                let once = Itimerspec { it_interval: timespec(0), it_value: timespec(soon) };
+                let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
             }
         }
         // Only EINTR can come back; the turn that follows finds nothing and waits again.
@@ -259,23 +254,14 @@ impl Worker {
         let given = self.now();
         let kind = self.shared.mix.draw(&mut self.random);
         let template = self.shared.mix.template(kind);
-        let request = Request {
-            number: self.number,
-            kind,
-            start,
-            given,
-        };
+        let request = Request { number: self.number, kind, start, given };
         self.number += self.stride;
         self.busy += 1;
         tally.busy += 1;
         let connection = &mut self.connections[slot as usize];
         connection.begin(request, template.headless_body);
         let id = self.shared.first_id + request.number;
-        let mut values = Values {
-            id,
-            number: request.number,
-            random: &mut self.random,
-        };
+        let mut values = Values { id, number: request.number, random: &mut self.random };
         template.render(&mut values, &mut connection.unsent, &mut self.scratch);
         self.flush(slot, tally);
     }
@@ -350,8 +336,7 @@ impl Worker {
 
     fn record(&mut self, request: Request, status: u16) {
         if self.shared.record {
-            self.outcomes
-                .push(outcome(request.number, request.kind, status));
+            self.outcomes.push(outcome(request.number, request.kind, status));
         }
     }
 

@@ -2,6 +2,7 @@
 
 import click
 
+from megahertz.cli.demo import demo
 from megahertz.cli.errors import errors
 from megahertz.cli.load import load
 from megahertz.cli.routes import routes
@@ -28,3 +29,4 @@ main.add_command(errors)
 main.add_command(routes)
 main.add_command(run)
 main.add_command(load)
+main.add_command(demo)

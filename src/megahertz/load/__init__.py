@@ -3,7 +3,7 @@
 from megahertz.load.cores import pair, pinned
 from megahertz.load.plan import Plan, Template, statuses
 from megahertz.load.record import Outcome, Outcomes
-from megahertz.load.report import Report, table
+from megahertz.load.report import Report, duration, table
 from megahertz.load.run import Progress, drive
 from megahertz.load.usage import Usage, tree, usage
 
@@ -16,6 +16,7 @@ __all__ = [
     "Template",
     "Usage",
     "drive",
+    "duration",
     "pair",
     "pinned",
     "statuses",

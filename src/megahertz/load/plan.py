@@ -84,7 +84,7 @@ class Plan:
     timeout: float = 5.0
     record: bool = False
     # Below 2**53, so that JavaScript and SQLite's REAL keep every digit; 2**32 requests apart.
-    first_id: int = field(default_factory=lambda: secrets.randbelow(2**20) << 32)
+    first_id: int = field(default_factory=lambda: (1 + secrets.randbelow(2**20 - 1)) << 32)
     seed: int = field(default_factory=lambda: secrets.randbits(32))
 
     def __post_init__(self) -> None:
