@@ -8,7 +8,7 @@ from megahertz.errors import BadRoute
 _SEGMENT = re.compile(r"\{(\*?)([A-Za-z_]\w*)(?::(\w+))?\}")
 
 _KINDS = ("str", "int", "float", "uuid", "path")
-"""Starlette's convertors; here the handler's annotation converts, and only `path` means more."""
+"""Starlette's converters; here the handler's annotation converts, and only `path` means more."""
 
 
 @dataclass(frozen=True, slots=True)
