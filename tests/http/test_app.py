@@ -415,6 +415,48 @@ def test_a_refusal_says_when_to_come_again():
     assert reply.headers["retry-after"] == "60"
 
 
+def test_routes_may_name_one_place_differently_along_the_way():
+    app = App()
+
+    @app.get("/items/{sku}")
+    async def one(sku: int) -> str:
+        return f"item {sku}"
+
+    @app.get("/items/{id}/parts/{sku}")
+    async def two(id: int, sku: int) -> str:
+        return f"part {sku} of {id}"
+
+    @app.get("/{sku}/items")
+    async def three(sku: str) -> str:
+        return f"items of {sku}"
+
+    with Client(app) as client:
+        assert client.get("/items/1").text == "item 1"
+        assert client.get("/items/1/parts/2").text == "part 2 of 1"
+        assert client.get("/3/items").text == "items of 3"
+
+
+def test_the_rest_of_a_path_may_be_empty_unless_a_route_says_otherwise():
+    app = App()
+
+    @app.get("/files/{rest:path}")
+    async def read(rest: str) -> str:
+        return f"read {rest!r}"
+
+    @app.post("/files/{name:path}")
+    async def write(name: str) -> str:
+        return f"write {name!r}"
+
+    @app.get("/files/")
+    async def listing() -> str:
+        return "listing"
+
+    with Client(app) as client:
+        assert client.get("/files/a/b").text == "read 'a/b'"
+        assert client.get("/files/").text == "listing"
+        assert client.post("/files/").text == "write ''"
+
+
 def test_two_routes_of_one_shape_may_name_their_parameters_differently():
     app = App()
 

@@ -6,7 +6,7 @@ socket pair, the lifeline. The worker writes a byte to it once it accepts; it st
 the end of it, which the kernel sends however the supervisor died: no orphans, and no
 PR_SET_PDEATHSIG (prctl(2): that one is tied to the parent's thread, and lost by a set-uid exec).
 
-Rules: a worker that ends before any worker has served ends everything (exit code 3, as gunicorn's
+Rules: a worker that ends before all have served once ends everything (exit code 3, as gunicorn's
 WORKER_BOOT_ERROR): the application is broken, and starting it again helps nobody. After that a
 worker that ends is started again, after 0.1 s, then twice as long each time up to 30 s (systemd's
 RestartSec begins at 0.1 s); one that lived a minute begins anew.

@@ -1,6 +1,6 @@
 """The application: routes, what they share, and what is open while they serve."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -15,7 +15,6 @@ from megahertz.http.endpoint import (
     compile_route,
     nearest,
 )
-from megahertz.http.pattern import parse
 from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
@@ -118,6 +117,7 @@ class App(Router):
 
     async def __aenter__(self) -> "App":
         workers = worker_count()
+        self._seed.clear()
         for declared in self.declared():
             declared.policy.check(workers)
         async with AsyncExitStack() as stack:
@@ -151,14 +151,11 @@ class App(Router):
             errors=self._errors,
         )
         seen: dict[tuple[str, str], Declared] = {}
-        texts: dict[str, str] = {}
-        routes = []
+        made = []
         for declared in self.declared():
             _claim(declared, seen)
-            # The router allows one name a place: routes of one shape share the first one's text.
-            text = texts.setdefault(declared.pattern.shape, declared.pattern.text)
-            routes.append(replace(compile_route(declared, around), pattern=text))
-        return routes + _stems(routes, seen)
+            made.append((declared, compile_route(declared, around)))
+        return [route for _, route in made] + list(_stems(made, seen))
 
     def _settle(self, request: Request, error: Exception) -> Answer | None:
         handler = nearest(self._errors, error)
@@ -170,21 +167,22 @@ class App(Router):
         return problem(error)
 
 
-def _stems(routes: list[Route], seen: dict[tuple[str, str], Declared]) -> list[Route]:
+def _stems(
+    made: Sequence[tuple[Declared, Route]], seen: dict[tuple[str, str], Declared]
+) -> Iterator[Route]:
     """`/files/{*rest}` answers `/files/` as well, where no other route does."""
-    found = []
-    for (method, _), declared in list(seen.items()):
+    for declared, route in made:
         stem = declared.pattern.stem
-        if stem is not None and seen.setdefault((method, parse(stem).shape), declared) is declared:
-            route = next(
-                r for r in routes if r.pattern == declared.pattern.text and method in r.methods
-            )
-            found.append(replace(route, methods=(method,), pattern=parse(stem).text))
-    return found
+        if stem is None:
+            continue
+        free = tuple(method for method in route.methods if (method, stem) not in seen)
+        seen.update({(method, stem): declared for method in free})
+        if free:
+            yield replace(route, methods=free, pattern=stem)
 
 
 def _claim(declared: Declared, seen: dict[tuple[str, str], Declared]) -> None:
     for method in declared.methods:
-        other = seen.setdefault((method, declared.pattern.shape), declared)
+        other = seen.setdefault((method, declared.pattern.text), declared)
         if other is not declared:
             raise BadRoute(f"{declared.where} is already {other.where}; remove one of them")

@@ -16,22 +16,21 @@ class Pattern:
     """A path taken apart.
 
     Attributes:
-        text: for the engine: `/items/{sku}`, `/files/{*rest}`.
+        text: for the engine, and equal for two that match the same paths: `/items/{1}`. The router
+            allows one name a place, and routes may call it differently: so places are numbered.
         names: of its parameters, in order.
-        shape: the same for two patterns that match the same paths.
         rest: the parameter that takes what is left, and may be empty (as in Starlette), or None.
         stem: what is in front of it, or None.
     """
 
     text: str
     names: tuple[str, ...]
-    shape: str
     rest: str | None = None
     stem: str | None = None
 
 
 def parse(path: str) -> Pattern:
-    """Takes `/items/{sku}`, and Starlette's `{sku:int}` and `{rest:path}`.
+    """Takes `/items/{sku}`, `/files/{*rest}`, and Starlette's `{sku:int}` and `{rest:path}`.
 
     Raises:
         BadRoute: no slash at the front, a parameter that is not a whole segment or comes twice, or
@@ -39,23 +38,21 @@ def parse(path: str) -> Pattern:
     """
     if not path.startswith("/"):
         raise BadRoute(f"{path!r}: a path begins with a slash; write {'/' + path!r}")
-    segments, names = [], []
-    last = path.count("/")
-    for index, segment in enumerate(path.split("/")):
+    segments, names = path.split("/"), []
+    for index, segment in enumerate(segments):
         if "{" not in segment and "}" not in segment:
-            segments.append((segment, segment))
             continue
         name, rest = _parameter(path, segment)
-        if rest and index != last:
+        if rest and index != len(segments) - 1:
             raise BadRoute(f"{path!r}: {segment} takes what is left, so nothing follows it")
         if name in names:
             raise BadRoute(f"{path!r}: {name!r} comes twice; call one of them something else")
         names.append(name)
-        segments.append((f"{{*{name}}}", "{*}") if rest else (f"{{{name}}}", "{}"))
-    text, shape = ("/".join(parts) for parts in zip(*segments, strict=True))
+        segments[index] = f"{{*{len(names)}}}" if rest else f"{{{len(names)}}}"
+    text = "/".join(segments)
     if "{*" not in text:
-        return Pattern(text, tuple(names), shape)
-    return Pattern(text, tuple(names), shape, names[-1], text.partition("{*")[0])
+        return Pattern(text, tuple(names))
+    return Pattern(text, tuple(names), names[-1], text.partition("{*")[0])
 
 
 def _parameter(path: str, segment: str) -> tuple[str, bool]:
