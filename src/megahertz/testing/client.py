@@ -24,6 +24,9 @@ from megahertz.settings import Limits
 _PATIENCE = 30.0
 """Seconds before a silent server fails the test (httpx's default is 5; CI machines are slow)."""
 
+_GRACE = 1.0
+"""Seconds for handlers that a test left running; then they are cancelled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -63,7 +66,8 @@ class Client:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._ready.wait(_PATIENCE)
+        if not self._ready.wait(_PATIENCE):
+            raise TimeoutError(f"the application did not start within {_PATIENCE:g} s")
         if self._failure is not None:
             self._thread.join()
             raise self._failure
@@ -135,7 +139,11 @@ class Client:
 
     def statistics(self) -> ServerStatistics:
         """The server's, at this moment."""
-        return self._server.statistics()
+
+        async def read() -> ServerStatistics:  # on the loop's thread, which owns the engine
+            return self._server.statistics()
+
+        return asyncio.run_coroutine_threadsafe(read(), self._loop).result(_PATIENCE)
 
     def _run(self) -> None:
         try:
@@ -153,3 +161,4 @@ class Client:
         async with self._server:
             self._ready.set()
             await self._stop.wait()
+            await self._server.stop(_GRACE)
