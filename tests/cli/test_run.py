@@ -111,6 +111,7 @@ def test_the_grace_has_an_end(serve, until):
         (["shop:make"], {}, "--factory"),
         (["shop:os"], {}, "neither a megahertz App nor an ASGI 3 application"),
         (["shop:limited", "--workers", "2"], {}, 'scope="worker"'),
+        (["shop:app", "--host", "unix:sock", "--workers", "2"], {}, "give them a port"),
         (["shop:app", "--host", "203.0.113.1"], {}, "no interface here has that address"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -123,6 +124,21 @@ def test_what_cannot_start_says_why_and_exits_with_3(serve, arguments, env, told
     assert served.process.returncode == 3
     assert told in err
     assert out == ""
+
+
+def test_serves_on_a_unix_socket_and_removes_it(serve):
+    served = serve("shop:app", "--host", "unix:sock")
+    assert "serves unix:sock" in served.process.stdout.readline()
+    second = serve("shop:app", "--host", "unix:sock")
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(served.directory / "sock"))
+        peer.sendall(b"GET /pid HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: peer.recv(4096), b""))
+
+    assert answer.endswith(b"\r\n\r\n%d" % served.process.pid)
+    assert "a server listens there already" in second.process.communicate(timeout=30)[1]
+    assert served.end() == 0
+    assert not (served.directory / "sock").exists()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

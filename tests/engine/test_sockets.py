@@ -3,7 +3,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from megahertz.engine import bind, listen, reserve, url
+from megahertz.engine import bind, listen, release, reserve, url
 from megahertz.errors import BadSettings
 
 
@@ -50,3 +50,18 @@ def test_a_port_that_another_server_shares_is_not_reserved():
 
         with pytest.raises(BadSettings, match="in use"):
             reserve("127.0.0.1", other.getsockname()[1])
+
+
+def test_a_unix_socket_that_a_dead_server_left_is_replaced(tmp_path):
+    path = tmp_path / "sock"
+    release(dead := bind(f"unix:{path}", 0))
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+    with ExitStack() as stack:
+        (sock,) = closing(stack, bind(f"unix:{path}", 0))
+        listen([sock])
+
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(path))
+    assert dead[0].fileno() == -1

@@ -22,7 +22,7 @@ log = logging.getLogger("megahertz")
 
 @click.command()
 @click.argument("target", metavar="MODULE:APP")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address, or unix:PATH.")
 @click.option("--port", default=8000, show_default=True, help="0 is any that is free.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option(

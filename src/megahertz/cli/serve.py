@@ -25,6 +25,7 @@ from megahertz.engine import (
     bind,
     listen,
     queue_limit,
+    release,
     url,
     worker_count,
 )
@@ -49,7 +50,8 @@ def serve(service: Service, host: str, port: int, loop: str, grace: float) -> in
     """
     lifeline = Lifeline.inherited()
     sockets = bind(host, port, shared=worker_count() > 1)
-    port = sockets[0].getsockname()[1]
+    if port == 0 and sockets[0].family != socket.AF_UNIX:
+        port = sockets[0].getsockname()[1]
     name, make = _loop(loop)
 
     def ready() -> None:
@@ -83,8 +85,7 @@ async def _live(
         signals.starting = False
         ready()
         await signals.stopped.wait()
-        for sock in sockets:
-            sock.close()  # new connections are refused, and go to another worker or machine
+        release(sockets)
         try:
             await server.stop(grace)
         except asyncio.CancelledError:

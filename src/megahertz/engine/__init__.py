@@ -12,7 +12,7 @@ from megahertz.engine.native import (
 from megahertz.engine.server import Server
 from megahertz.engine.service import Endpoint, Route, Service
 from megahertz.engine.signals import Signals
-from megahertz.engine.sockets import BACKLOG, bind, listen, queue_limit, reserve, url
+from megahertz.engine.sockets import BACKLOG, bind, listen, queue_limit, release, reserve, url
 from megahertz.engine.statistics import ServerStatistics
 from megahertz.engine.workers import (
     INTERRUPTED,
@@ -46,6 +46,7 @@ __all__ = [
     "command",
     "listen",
     "queue_limit",
+    "release",
     "reserve",
     "url",
     "worker_count",

@@ -7,6 +7,8 @@ from typing import Any
 
 from megahertz.errors import BadSettings
 
+UNIX = "unix:"
+
 BACKLOG = 65_535
 """Connections that may wait to be accepted (listen(2) takes an int; the kernel keeps 16 bits in
 struct sock before 5.4). nginx asks for 511, Go for somaxconn; a flash sale opens thousands."""
@@ -16,13 +18,15 @@ def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     """Sockets bound to every address of `host`, not listening yet.
 
     Args:
-        host: a name or an address; IPv6 without brackets.
+        host: a name or an address, IPv6 without brackets; or `unix:/run/shop.sock`.
         port: 0 is any that is free, the same one on each address.
         shared: others may bind it too and share its connections (SO_REUSEPORT, socket(7)).
 
     Raises:
         BadSettings: the address is taken, forbidden or not ours.
     """
+    if host.startswith(UNIX):
+        return [_unix(Path(host.removeprefix(UNIX)), shared)]
     found: list[socket.socket] = []
     try:
         for family, address in _resolve(host, port):
@@ -35,12 +39,22 @@ def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     return found
 
 
+def release(sockets: list[socket.socket]) -> None:
+    """Closes them: new connections are refused, and go to another worker or machine."""
+    for sock in sockets:
+        if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
+            Path(sock.getsockname()).unlink(missing_ok=True)
+        sock.close()
+
+
 def reserve(host: str, port: int) -> list[socket.socket]:
     """Sockets that keep a port for workers who will bind it `shared`.
 
     That nobody else serves there is asked first, since SO_REUSEPORT would quietly share with
     another server of the same user.
     """
+    if host.startswith(UNIX):
+        return bind(host, port, shared=True)  # which says why not
     alone = bind(host, port)
     chosen = alone[0].getsockname()[1]
     for sock in alone:
@@ -55,6 +69,23 @@ def listen(sockets: list[socket.socket]) -> None:
         sock.setblocking(False)
 
 
+def _unix(path: Path, shared: bool) -> socket.socket:
+    """Bound to `path`; a file that a dead server left there is replaced."""
+    if shared:
+        raise BadSettings(f"{path}: workers cannot share a unix socket; give them a port")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket() and sock.connect_ex(str(path)) == errno.ECONNREFUSED:
+            path.unlink()
+        sock.bind(str(path))
+    except OSError as error:
+        sock.close()
+        in_use = error.errno in (errno.EADDRINUSE, errno.EINVAL)
+        why = "a server listens there already" if in_use else error.strerror
+        raise BadSettings(f"unix:{path}: {why}") from error
+    return sock
+
+
 def queue_limit() -> int:
     """What the kernel cuts a backlog to (net.core.somaxconn); 4,096 where it does not say."""
     try:
@@ -65,6 +96,8 @@ def queue_limit() -> int:
 
 def url(host: str, port: int) -> str:
     """How a client says it."""
+    if host.startswith(UNIX):
+        return host
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
