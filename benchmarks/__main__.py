@@ -39,7 +39,8 @@ def main(rounds: int, seconds: float, asker: str, only: tuple[str, ...], check: 
         cores="server on core {}, generator on core {}".format(*cores) if cores else "one core",
     )
     result.show(found, console)
-    console.print(f"[dim]{result.save(found)}")
+    if not only:
+        console.print(f"[dim]{result.save(found)}")
     if check and (said := result.broken(found)):
         console.print("\n".join(f"[red]{line}" for line in said))
         raise SystemExit(1)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -30,11 +31,17 @@ def result(
     peers: Sequence[Peer], measured: Mapping[str, Measured], **method: Any
 ) -> dict[str, Any]:
     """Plain data with everything that somebody else needs to repeat it."""
+    load = round(os.getloadavg()[0], 2)  # above 2 on two cores: somebody else was at work
     return {
         "what": "GET / -> JSON of 12 bytes, keep-alive, closed loop",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "kernel": platform.release()},
+        "machine": {
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "kernel": platform.release(),
+            "load": load,
+        },
         "versions": {peer.name: peer.version() for peer in peers if peer.name in measured},
         "method": method,
         "peers": {name: _summary(rounds) for name, rounds in measured.items()},
@@ -91,10 +98,10 @@ def show(found: Mapping[str, Any], console: Console) -> None:
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
         f"commit {found['commit']}, {found['when']}"
     )
-    table = Table()
-    table.add_column("server", style="bold")
-    for name in ("CPU us/request", r"\[min-max]", "requests/s", r"\[min-max]", "RSS MB"):
-        table.add_column(name, justify="right")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    table.add_column("server", style="bold", no_wrap=True)
+    for name in ("CPU us", r"\[min-max]", "requests/s", r"\[min-max]", "MB"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, peer in found["peers"].items():
         cpu, rps = peer["cpu_us"], peer["rps"]
         table.add_row(
@@ -106,6 +113,7 @@ def show(found: Mapping[str, Any], console: Console) -> None:
             f"{peer['rss'] / 1e6:.0f}",
         )
     console.print(table)
+    console.print("[dim]CPU us: of the server, a request; median of the rounds")
     for pair, ratio in found["ratios"].items():
         bound = BOUNDS.get((pair.partition("/")[0], pair.partition("/")[2]))
         console.print(f"{pair}: {ratio:.2f}" + (f" (promised at most {bound})" if bound else ""))
