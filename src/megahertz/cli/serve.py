@@ -33,6 +33,9 @@ from megahertz.errors import MegahertzError
 
 log = logging.getLogger("megahertz")
 
+POOLS = ("megahertz", "AnyIO", "asyncio")
+"""How threads are called that run `def` handlers: ours, Starlette's, `asyncio.to_thread`'s."""
+
 LAST_CALL = 2.0
 """Seconds beyond the grace for threads to end. Python itself waits for a `def` handler that never
 returns for ever (concurrent.futures joins its threads at exit), and so would the deployment."""
@@ -107,11 +110,13 @@ async def _start(server: Server) -> None:
 
 
 def _last_call(code: int) -> None:
-    """Ends the process, with the code it has earned, if something still holds it a while later."""
+    """Ends the process, with the code it has earned, if a handler's thread holds it later on."""
 
     def end() -> None:
-        names = ", ".join(thread.name for thread in threading.enumerate() if not thread.daemon)
-        log.warning("still running after the grace, and left behind: %s", names)
+        stuck = [thread.name for thread in threading.enumerate() if thread.name.startswith(POOLS)]
+        if not stuck:
+            return  # something else takes its time, and may: atexit functions, threads of a user's
+        log.warning("still running after the grace, and left behind: %s", ", ".join(stuck))
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)
