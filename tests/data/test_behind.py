@@ -354,6 +354,22 @@ async def test_a_full_disk_refuses_keeps_nothing_and_recovers(tmp_path: Path, sm
     assert shelf.ids == ["small", "small too"]
 
 
+async def test_a_refusal_before_a_new_segment_leaves_no_hole(tmp_path: Path, small_files):
+    """The numbers of refused records are skipped: the next segment has to be told so."""
+    shelf = Shelf()
+    async with behind(tmp_path, shelf, segment_bytes=1 << 20, window=9) as orders:
+        await orders.put(Order("a"))
+        with pytest.raises(Overloaded):
+            await orders.put(Order("x" * (3 << 20)))
+        await orders.put(Order("b" * 1_500_000))
+        await orders.put(Order("c"))
+        assert orders.statistics().segments == 4
+    async with behind(tmp_path, shelf) as orders:
+        await orders.put(Order("d"))
+
+    assert [each[0] for each in shelf.ids] == ["a", "b", "c", "d"]
+
+
 class Failing:
     """A journal whose syncs fail from the second outcome on."""
 

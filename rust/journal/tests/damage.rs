@@ -110,6 +110,8 @@ fn a_torn_tail_is_cut_and_counted() {
     fs::write(&path, bytes).unwrap();
     let (journal, replay) = Journal::open(home.path(), Options::default()).unwrap();
     assert_eq!(44, journal.statistics().cut);
+    let left = fs::read(&path).unwrap();
+    assert!(!left.windows(4).any(|bytes| bytes == b"half"));
     assert_eq!(three().len(), replay.count());
 }
 
