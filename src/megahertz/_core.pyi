@@ -216,6 +216,7 @@ class Journal:
         records: that may be appended and not persisted.
         bytes: likewise, on disk.
         segment_bytes: size at which a file of it is complete.
+        spacing: seconds from one sync to the next while many append.
 
     Raises:
         AlreadyHeld: somebody else has it open.
@@ -224,7 +225,13 @@ class Journal:
     """
 
     def __new__(
-        cls, directory: str, *, records: int, bytes: int, segment_bytes: int
+        cls,
+        directory: str,
+        *,
+        records: int,
+        bytes: int,
+        segment_bytes: int,
+        spacing: float = 0.0,
     ) -> Journal: ...
     def append(self, record: bytes) -> int:
         """The record's sequence number; durable once an outcome says so. Overloaded where full."""

@@ -2,6 +2,7 @@
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use journal::{Error, Options, Refusal, Verdict};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
@@ -54,15 +55,18 @@ pub struct Journal {
 #[pymethods]
 impl Journal {
     #[new]
-    #[pyo3(signature = (directory, *, records, bytes, segment_bytes))]
+    #[pyo3(signature = (directory, *, records, bytes, segment_bytes, spacing = 0.0))]
     fn new(
         py: Python<'_>,
         directory: PathBuf,
         records: usize,
         bytes: u64,
         segment_bytes: u64,
+        spacing: f64,
     ) -> PyResult<Self> {
-        let options = Options { segment_bytes, records, bytes };
+        let spacing = Duration::try_from_secs_f64(spacing)
+            .map_err(|error| PyValueError::new_err(format!("spacing={spacing}: {error}")))?;
+        let options = Options { segment_bytes, records, bytes, spacing };
         let (journal, replay) =
             py.detach(|| journal::Journal::open(&directory, options)).map_err(opening)?;
         Ok(Self { journal, replay: Mutex::new(Some(replay)) })

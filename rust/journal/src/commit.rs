@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::frame::{self, MARK};
 use crate::queue::{Queue, Verdict};
@@ -55,7 +56,15 @@ pub(crate) struct Committer {
     pub owed: bool,
     /// The persisted position of the last mark.
     pub marked: u64,
+    /// The last batch had company: others are likely on their way.
+    pub crowd: bool,
+    /// When the next sync may start, in a crowd.
+    pub due: Instant,
+    pub spacing: Duration,
 }
+
+/// Records of a batch from which on it is a crowd (`PostgreSQL`'s `commit_siblings`: 5).
+const CROWD: u64 = 5;
 
 /// Why a batch is not durable.
 enum Fault {
@@ -98,20 +107,27 @@ impl Committer {
             queue = self.shared.signal.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.asleep = false;
-        let batch = std::mem::replace(&mut queue.batch, spare);
-        let first = if batch.is_empty() { queue.next } else { frame::first_sequence(&batch) };
-        Turn {
-            first,
-            batch,
-            last: queue.next - 1,
-            persisted: queue.statistics.persisted,
-            released: queue.released,
-            closing: queue.closing,
+        let queue = self.gather(queue);
+        taken(queue, spare)
+    }
+
+    /// Lets a batch grow until the spacing from the last one has passed, where that was a crowd.
+    fn gather<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
+        while self.crowd && !queue.closing {
+            let left = self.due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.shared.signal.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        queue
     }
 
     fn serve(&mut self, turn: &mut Turn) -> Result<(), String> {
         if !turn.batch.is_empty() {
+            self.crowd = turn.last + 1 - turn.first >= CROWD;
+            self.due = Instant::now() + self.spacing;
             match self.commit(turn) {
                 Ok(()) => self.report(turn, Verdict::Durable),
                 Err(Fault::Refused(error)) => {
@@ -243,6 +259,20 @@ impl Committer {
     fn wake(&self) {
         // EAGAIN would mean 2^64 - 1 unread wake-ups; the descriptor is readable then anyway.
         let _ = rustix::io::write(&self.shared.event, &1_u64.to_ne_bytes());
+    }
+}
+
+/// Everything that waits, in exchange for an empty buffer.
+fn taken(mut queue: MutexGuard<'_, Queue>, spare: Vec<u8>) -> Turn {
+    let batch = std::mem::replace(&mut queue.batch, spare);
+    let first = if batch.is_empty() { queue.next } else { frame::first_sequence(&batch) };
+    Turn {
+        first,
+        batch,
+        last: queue.next - 1,
+        persisted: queue.statistics.persisted,
+        released: queue.released,
+        closing: queue.closing,
     }
 }
 

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{FlockOperation, flock};
@@ -25,11 +26,14 @@ pub struct Options {
     pub records: usize,
     /// Bytes that may wait for their consumer.
     pub bytes: u64,
+    /// From the start of one sync to the start of the next while many append (`PostgreSQL`'s
+    /// `commit_delay`); a lone record never waits for it.
+    pub spacing: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, records: 1 << 20, bytes: 1 << 30 }
+        Self { segment_bytes: 64 << 20, records: 1 << 20, bytes: 1 << 30, spacing: Duration::ZERO }
     }
 }
 
@@ -67,6 +71,9 @@ impl Journal {
             next: found.next,
             owed: true,
             marked: found.persisted,
+            crowd: false,
+            due: Instant::now(),
+            spacing: options.spacing,
             shared: Arc::new(Shared::new(queue(found), event)),
         };
         let shared = Arc::clone(&committer.shared);

@@ -26,6 +26,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
@@ -100,6 +101,8 @@ class WriteBehind(Generic[T]):
         batch: records of one call of the sink at most (a thread beside a busy loop waits 5 ms each
             time it wants the interpreter; SQLiteSink does so 3 times a batch).
         linger: seconds that a durable record waits for company at most.
+        spacing: seconds from one sync to the next while 5 or more records share one; a lone
+            record never waits for it (PostgreSQL's commit_delay and commit_siblings).
         window: persisted records whose keys are remembered, here and across a restart.
         capacity_bytes: of pending records on disk; `Overloaded` above.
         segment_bytes: size of one file of the journal (etcd: 64 MB).
@@ -116,6 +119,7 @@ class WriteBehind(Generic[T]):
         capacity: int = 65_536,
         batch: int = 2_000,
         linger: float = 0.01,
+        spacing: float = 0.002,
         window: int = 65_536,
         capacity_bytes: int = 1 << 30,
         segment_bytes: int = 64 << 20,
@@ -125,6 +129,7 @@ class WriteBehind(Generic[T]):
             ("capacity", capacity, 1),
             ("batch", batch, 1),
             ("linger", linger, 0),
+            ("spacing", spacing, 0),
             ("window", window, 0),
             ("capacity_bytes", capacity_bytes, 1024),
             ("segment_bytes", segment_bytes, 4096),
@@ -138,11 +143,14 @@ class WriteBehind(Generic[T]):
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(type).decode
         self._capacity, self._batch, self._linger = capacity, batch, linger
-        self._bounds = {
-            "records": capacity,
-            "bytes": capacity_bytes,
-            "segment_bytes": segment_bytes,
-        }
+        self._open_journal = partial(
+            Journal,
+            self.directory,
+            records=capacity,
+            bytes=capacity_bytes,
+            segment_bytes=segment_bytes,
+            spacing=spacing,
+        )
         self._close_timeout = close_timeout
         self._window: Window[T] = Window(window)
         self._waiting: deque[Entry[T]] = deque()
@@ -176,7 +184,7 @@ class WriteBehind(Generic[T]):
 
     def _open(self) -> tuple[Journal, list[tuple[int, bytes]], list[Entry[T]]]:
         """Reads what the journal holds; on a thread, since it waits for the disk."""
-        journal = Journal(self.directory, **self._bounds)
+        journal = self._open_journal()
         try:
             persisted = journal.statistics()["persisted"]
             kept, pending = [], []
