@@ -34,8 +34,8 @@ impl Engine {
                     (index as u32, (params, count), engine.routes[index].clone())
                 }
                 (_, Some(fallback)) => (FALLBACK, Default::default(), fallback.clone()),
-                (Found::OtherMethods(resource), None) => {
-                    let allow = format!("allow: {}\r\n", engine.router.allow(resource));
+                (Found::OtherMethods, None) => {
+                    let allow = format!("allow: {}\r\n", engine.router.allow(path));
                     return engine.reactor.decline(incoming.token, Refusal::NotAllowed, &allow);
                 }
                 (Found::Nothing, None) => {

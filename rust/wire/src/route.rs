@@ -14,64 +14,52 @@ pub enum Found {
     Route(usize, [Span; MOST_PARAMS], usize),
     /// No pattern has that path.
     Nothing,
-    /// The path knows other methods: those of this resource.
-    OtherMethods(usize),
+    /// The path knows other methods: [`Router::allow`] names them.
+    OtherMethods,
 }
 
-struct Resource {
-    pattern: String,
-    methods: Vec<(String, usize)>,
-}
-
-/// Patterns and methods to route numbers.
+/// Patterns and methods to route numbers: a tree a method, so that `GET /users/me` does not hide
+/// `DELETE /users/{id}` from `DELETE /users/me`.
 #[derive(Default)]
 pub struct Router {
-    tree: matchit::Router<usize>,
-    resources: Vec<Resource>,
+    trees: Vec<(String, matchit::Router<usize>)>,
 }
 
 impl Router {
     /// Lets `route` answer `method` on `pattern`; GET answers HEAD too, unless HEAD has a route.
     ///
     /// # Errors
-    /// A sentence: the pattern is malformed or in conflict with another.
+    /// A sentence: the pattern is malformed or in conflict with another of that method.
     pub fn add(&mut self, method: &str, pattern: &str, route: usize) -> Result<(), String> {
-        let known = self.resources.iter().position(|resource| resource.pattern == pattern);
-        let index = match known {
-            Some(index) => index,
-            None => self.resource(pattern)?,
-        };
-        let methods = &mut self.resources[index].methods;
-        if methods.iter().any(|(known, _)| known == method) {
-            return Err(format!("{method} {pattern} has a handler already"));
-        }
-        methods.push((method.to_owned(), route));
-        Ok(())
-    }
-
-    fn resource(&mut self, pattern: &str) -> Result<usize, String> {
         if pattern.matches('{').count() > MOST_PARAMS {
             return Err(format!("{pattern} has more than {MOST_PARAMS} parameters"));
         }
         if !pattern.starts_with('/') {
             return Err(format!("{pattern} does not begin with a slash"));
         }
-        let index = self.resources.len();
-        self.tree.insert(pattern, index).map_err(|error| format!("{pattern}: {error}"))?;
-        self.resources.push(Resource { pattern: pattern.to_owned(), methods: vec![] });
-        Ok(index)
+        let known = self.trees.iter().position(|(name, _)| name == method);
+        let index = known.unwrap_or_else(|| {
+            self.trees.push((method.to_owned(), matchit::Router::new()));
+            self.trees.len() - 1
+        });
+        self.trees[index].1.insert(pattern, route).map_err(|error| format!("{pattern}: {error}"))
     }
 
     /// Finds who answers `method` on `path`.
     pub fn find(&self, method: &[u8], path: &[u8]) -> Found {
         let Ok(text) = std::str::from_utf8(path) else { return Found::Nothing };
-        let Ok(hit) = self.tree.at(text) else { return Found::Nothing };
-        let methods = &self.resources[*hit.value].methods;
-        let of = |wanted: &[u8]| {
-            methods.iter().find(|(known, _)| known.as_bytes() == wanted).map(|&(_, route)| route)
-        };
-        let route = of(method).or_else(|| if method == b"HEAD" { of(b"GET") } else { None });
-        let Some(route) = route else { return Found::OtherMethods(*hit.value) };
+        let found = self.at(method, text);
+        let found = found.or_else(|| if method == b"HEAD" { self.at(b"GET", text) } else { None });
+        match found {
+            Some((route, spans, count)) => Found::Route(route, spans, count),
+            None if self.trees.iter().any(|(_, tree)| tree.at(text).is_ok()) => Found::OtherMethods,
+            None => Found::Nothing,
+        }
+    }
+
+    fn at(&self, method: &[u8], text: &str) -> Option<(usize, [Span; MOST_PARAMS], usize)> {
+        let (_, tree) = self.trees.iter().find(|(name, _)| name.as_bytes() == method)?;
+        let hit = tree.at(text).ok()?;
         let mut spans = [Span::default(); MOST_PARAMS];
         let mut count = 0;
         for (span, (_, value)) in spans.iter_mut().zip(hit.params.iter()) {
@@ -79,13 +67,14 @@ impl Router {
             *span = Span { at: at as u16, len: value.len() as u16 };
             count += 1;
         }
-        Found::Route(route, spans, count)
+        Some((*hit.value, spans, count))
     }
 
-    /// The Allow field of a resource.
-    pub fn allow(&self, resource: usize) -> String {
-        let methods = &self.resources[resource].methods;
-        let mut names: Vec<&str> = methods.iter().map(|(name, _)| name.as_str()).collect();
+    /// The Allow field of a path.
+    pub fn allow(&self, path: &[u8]) -> String {
+        let text = std::str::from_utf8(path).unwrap_or_default();
+        let known = self.trees.iter().filter(|(_, tree)| tree.at(text).is_ok());
+        let mut names: Vec<&str> = known.map(|(name, _)| name.as_str()).collect();
         if names.contains(&"GET") && !names.contains(&"HEAD") {
             names.push("HEAD");
         }
@@ -130,10 +119,15 @@ mod tests {
     #[test]
     fn another_method_is_told_from_nothing() {
         let router = router();
-        let Found::OtherMethods(resource) = router.find(b"POST", b"/items/7") else { panic!() };
-        assert_eq!(router.allow(resource), "GET, PUT, HEAD");
+        assert_eq!(router.find(b"POST", b"/items/7"), Found::OtherMethods);
+        assert_eq!(router.allow(b"/items/7"), "GET, PUT, HEAD");
         assert_eq!(router.find(b"GET", b"/nope"), Found::Nothing);
         assert_eq!(router.find(b"GET", b"/\xff"), Found::Nothing);
+    }
+
+    #[test]
+    fn a_static_path_of_one_method_hides_no_parameter_of_another() {
+        assert_eq!(hit("PUT", "/items/new"), Some((2, vec!["new".into()])));
     }
 
     #[test]
