@@ -46,7 +46,7 @@ check: install lint ## types, floors, spelling, the binary against its stub
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/stubtest megahertz._core
-	$(BIN)/codespell src rust docs tests *.md changes
+	$(BIN)/codespell src rust/*/src docs tests benchmarks *.md changes
 
 lint: install ## ruff, rustfmt, clippy with warnings denied
 	$(BIN)/ruff check .
