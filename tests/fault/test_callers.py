@@ -66,3 +66,17 @@ async def test_two_processes_on_one_journal_are_one_too_many(home: Path, start, 
         assert await first.end() == 0
 
     assert await check(home, ledger) == {"a"}
+
+
+async def test_the_same_order_at_two_workers_is_one_order(home: Path, start):
+    """Two journals, one database: its unique key is the judge."""
+    ledger = Ledger(stock=5)
+    async with start(home, ledger) as first, start(home, ledger, journal="second") as second:
+        for child in (first, second):
+            await child.ask(put=["same"])
+        for child in (first, second):
+            await child.ask(flush=1)
+            assert sum("ack" in event for event in child.events) == 1
+            assert await child.end() == 0
+
+    assert effects(home / "shop.db") == {"same": 1}
