@@ -11,15 +11,23 @@ from megahertz.errors import Overloaded
 from megahertz.govern import Policy
 from megahertz.testing import Client
 
-# 3.13 warns of the thread pool's connections, which live as long as its threads
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
-
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
+    """A shop; what the ordinary one's threads leave open is closed at the end."""
+    opened = []
+
+    def connect(file):
+        given = {"timeout": 30, "isolation_level": None, "check_same_thread": False}
+        opened.append(sqlite3.connect(file, **given))
+        return opened[-1]
+
     monkeypatch.setenv("FLASH_SALE", str(tmp_path))
+    monkeypatch.setattr(ordinary, "connect", connect)
     create(tmp_path / "shop.db", {1: 2, 2: 5})
-    return tmp_path
+    yield tmp_path
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture(params=["ordinary", "native", "governed"])
