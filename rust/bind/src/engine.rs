@@ -2,10 +2,11 @@
 use crate::answer::Answer;
 use crate::calls;
 use crate::exchange::{Exchange, Reason};
+use crate::limits::settings;
 use crate::runtime::Runtime;
 use crate::task::RequestTask;
-use poll::{Event, Prepared, Reactor, Settings, Token};
-use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
+use poll::{Event, Prepared, Reactor, Token};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -76,36 +77,6 @@ pub struct Engine {
     pub panic_next: bool,
     /// KeyboardInterrupt or SystemExit of a handler: let out of the loop after the batch.
     pub fatal: Option<PyErr>,
-}
-
-fn number(limits: &Bound<'_, PyDict>, name: &str) -> PyResult<f64> {
-    let value = limits.get_item(name)?.ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
-    let value: f64 = value.extract()?;
-    if value >= 0.0 && value.is_finite() {
-        return Ok(value);
-    }
-    Err(PyValueError::new_err(format!("{name}={value}: not a finite number from 0 on")))
-}
-
-pub fn settings(limits: &Bound<'_, PyDict>) -> PyResult<Settings> {
-    let count = |name: &str| number(limits, name).map(|value| value as usize);
-    let nanos = |name: &str| number(limits, name).map(|value| (value * 1e9) as u64);
-    Ok(Settings {
-        bounds: wire::Bounds {
-            head: count("head_bytes")?,
-            fields: count("headers")?,
-            target: count("target_bytes")?,
-        },
-        body: count("body_bytes")?,
-        head_timeout: nanos("head_timeout")?,
-        idle_timeout: nanos("idle_timeout")?,
-        body_grace: nanos("body_grace")?,
-        body_rate: count("body_rate")? as u64,
-        write_timeout: nanos("write_timeout")?,
-        unsent: count("unsent_bytes")?,
-        requests: count("requests")? as u32,
-        connections: count("connections")?,
-    })
 }
 
 fn refused(error: rustix::io::Errno) -> PyErr {
@@ -406,6 +377,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Answer>()?;
     module.add_class::<Exchange>()?;
     module.add_class::<RequestTask>()?;
-    module.add_function(wrap_pyfunction!(crate::probe::read_request, module)?)?;
     module.add_class::<Engine>()
 }

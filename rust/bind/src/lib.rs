@@ -9,6 +9,7 @@ mod dispatch;
 mod engine;
 mod exchange;
 mod journal;
+mod limits;
 mod load;
 mod probe;
 mod runtime;
@@ -19,6 +20,7 @@ mod task;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     engine::register(module)?;
+    probe::register(module)?;
     journal::register(module)?;
     load::register(module)?;
     // The stub is the list of names, and stubtest compares the two.

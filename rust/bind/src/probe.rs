@@ -1,4 +1,5 @@
 //! The parser by itself, for differential tests against h11 and httptools.
+use crate::limits::settings;
 use poll::Settings;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -11,7 +12,7 @@ pub fn read_request<'py>(
     data: &[u8],
     limits: &Bound<'py, PyDict>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let settings = crate::engine::settings(limits)?;
+    let settings = settings(limits)?;
     match read(data, &settings) {
         Ok(None) => Ok(None),
         Err(refusal) => Ok(Some(refusal.status().into_pyobject(py)?.into_any())),
@@ -52,4 +53,9 @@ fn read(data: &[u8], settings: &Settings) -> Result<Option<Whole>, Refusal> {
             Ok(decoder.is_done().then_some((head, body, end)))
         }
     }
+}
+
+/// Adds this idea's function to `megahertz._core`.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(read_request, module)?)
 }

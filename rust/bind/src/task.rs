@@ -15,16 +15,18 @@
 //! # Not equal to asyncio.Task
 //! `isinstance(task, asyncio.Task)` is False; `uncancel()` revokes a cancellation not yet delivered
 //! on every version (as 3.13 does); `all_tasks()` has it from its first suspension on.
-use crate::calls::{self, Object, Step};
+use crate::calls::{self, Object};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::runtime::Runtime;
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 use std::sync::Arc;
+
+mod step;
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
@@ -93,135 +95,6 @@ impl RequestTask {
             blocking: false,
             log_destroy_pending: true,
         }
-    }
-
-    /// One step of the coroutine; the caller has entered the context and the task.
-    pub fn step<'py>(
-        slf: &Bound<'py, Self>,
-        runtime: &Runtime,
-        error: Option<PyErr>,
-    ) -> Outcome<'py> {
-        let py = slf.py();
-        let (mut error, coroutine) = {
-            let mut task = slf.borrow_mut();
-            task.waiter = None;
-            let cancel = std::mem::take(&mut task.must_cancel).then(|| task.message.take());
-            let error = match cancel {
-                Some(message) => error
-                    .filter(|error| runtime.is_cancelled(py, error))
-                    .or_else(|| Some(runtime.cancelled_error(py, message))),
-                None => error,
-            };
-            (error, task.coroutine.as_ref().map(|coroutine| coroutine.bind(py).clone()))
-        };
-        let Some(coroutine) = coroutine else {
-            return Outcome::Failed(PyRuntimeError::new_err("the task is done"));
-        };
-        loop {
-            let step = match &error {
-                None => calls::send(&coroutine),
-                Some(error) => calls::throw(&coroutine, error),
-            };
-            match step {
-                Step::Returned(value) => return Self::returned(slf, runtime, value),
-                Step::Raised(error) if runtime.is_cancelled(py, &error) => {
-                    return Outcome::Cancelled(error);
-                }
-                Step::Raised(error) => return Outcome::Failed(error),
-                Step::Yielded(future) => match Self::park(slf, runtime, &future) {
-                    Ok(()) => return Outcome::Suspended,
-                    Err(refused) => error = Some(refused),
-                },
-            }
-        }
-    }
-
-    /// It returned; a cancellation that came too late to be delivered still counts (as in asyncio).
-    fn returned<'py>(
-        slf: &Bound<'py, Self>,
-        runtime: &Runtime,
-        value: Object<'py>,
-    ) -> Outcome<'py> {
-        let message = {
-            let mut task = slf.borrow_mut();
-            std::mem::take(&mut task.must_cancel).then(|| task.message.take())
-        };
-        match message {
-            Some(message) => Outcome::Cancelled(runtime.cancelled_error(slf.py(), message)),
-            None => Outcome::Done(value),
-        }
-    }
-
-    /// The coroutine yielded: a future to wait for, or None (`asyncio.sleep(0)`).
-    fn park<'py>(slf: &Bound<'py, Self>, runtime: &Runtime, future: &Object<'py>) -> PyResult<()> {
-        let py = slf.py();
-        let context = slf.borrow().context.as_ref().map(|context| context.bind(py).clone());
-        let context = context.ok_or_else(|| PyRuntimeError::new_err("the task is done"))?;
-        if future.is_none() {
-            return runtime.soon(slf.as_any(), None, &context);
-        }
-        let blocking = intern!(py, "_asyncio_future_blocking");
-        match future.getattr_opt(blocking)? {
-            Some(value) if value.is_truthy()? => {}
-            _ => return Err(PyRuntimeError::new_err(format!("Task got bad yield: {future:?}"))),
-        }
-        if future.is(slf) {
-            return Err(PyRuntimeError::new_err(format!("Task cannot await on itself: {slf:?}")));
-        }
-        let lp = calls::method(intern!(py, "get_loop"), [future], None)?;
-        if !lp.is(runtime.lp.bind(py)) {
-            let text = format!("Task {slf:?} got Future {future:?} attached to a different loop");
-            return Err(PyRuntimeError::new_err(text));
-        }
-        future.setattr(blocking, false)?;
-        // The task itself is the callback: no bound method, no closure.
-        let name = intern!(py, "add_done_callback");
-        let keyword = Some(runtime.context_name.bind(py));
-        calls::method(name, [future, slf.as_any(), &context], keyword)?;
-        let message = {
-            let mut task = slf.borrow_mut();
-            task.waiter = Some(future.clone().unbind());
-            task.must_cancel.then(|| task.message.as_ref().map_or(py.None(), |m| m.clone_ref(py)))
-        };
-        let Some(message) = message else { return Ok(()) };
-        if Self::cancel_future(future, message.bind(py))? {
-            slf.borrow_mut().must_cancel = false;
-        }
-        Ok(())
-    }
-
-    fn cancel_future(future: &Object<'_>, message: &Object<'_>) -> PyResult<bool> {
-        let py = future.py();
-        if message.is_none() {
-            return calls::method(intern!(py, "cancel"), [future], None)?.is_truthy();
-        }
-        let keyword = pyo3::types::PyTuple::new(py, [intern!(py, "msg")])?;
-        calls::method(intern!(py, "cancel"), [future, message], Some(&keyword))?.is_truthy()
-    }
-
-    /// Records the end for whoever holds the task, and schedules the done callbacks.
-    pub fn settle(slf: &Bound<'_, Self>, runtime: &Runtime, outcome: &Outcome<'_>) -> PyResult<()> {
-        let py = slf.py();
-        let (callbacks, ended) = {
-            let mut task = slf.borrow_mut();
-            match outcome {
-                Outcome::Suspended => return Ok(()),
-                Outcome::Done(value) => task.result = Some(value.clone().unbind()),
-                Outcome::Failed(error) | Outcome::Cancelled(error) => {
-                    task.error = Some(error.clone_ref(py));
-                }
-            }
-            let cancelled = matches!(outcome, Outcome::Cancelled(_));
-            task.state = if cancelled { State::Cancelled } else { State::Finished };
-            // Dropped below: that may run Python, which may look at this task.
-            let ended = (task.coroutine.take(), task.waiter.take());
-            (std::mem::take(&mut task.callbacks), ended)
-        };
-        drop(ended);
-        for (callback, context) in callbacks {
-            runtime.soon(callback.bind(py), Some(slf.as_any()), context.bind(py))?;
-        }
-        Ok(())
     }
 
     fn pending(&self) -> PyErr {

@@ -1,7 +1,8 @@
 //! New connections, within what the settings and the process allow.
-use crate::conn::{Conn, Token};
+use crate::conn::Conn;
 use crate::outbox::Outbox;
 use crate::reactor::{LISTENER, Reactor, idle_key};
+use crate::token::Token;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;

@@ -1,15 +1,12 @@
 //! Answers on their way out: whole ones, refusals, and streams with back-pressure.
-use crate::conn::{Current, Stage, Stream, Token};
+use crate::conn::{Current, LINGER, Stage, Stream};
 use crate::outbox::Shared;
 use crate::reactor::{Event, Reactor, deadline_key, idle_key};
+use crate::token::Token;
 use rustix::net::Shutdown;
 use std::collections::HashMap;
 use wire::Refusal;
 use wire::reply::{self, Length, Persistence};
-
-/// How long a connection lingers for its peer to read our last words (nginx: lingering_timeout
-/// 5 s; the total is what counts here).
-pub(crate) const LINGER: u64 = 2_000_000_000;
 
 /// A status line, fields and body made ready ahead.
 #[derive(Clone, Debug, Default)]

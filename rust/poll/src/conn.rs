@@ -10,17 +10,13 @@
 use crate::intake::{Content, Incoming, Intake};
 use crate::outbox::Outbox;
 use crate::settings::Settings;
+use crate::token::Token;
 use rustix::fd::OwnedFd;
 use wire::{Framing, Refusal};
 
-/// A connection and its epoch: its slot may serve another one later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token {
-    /// The slot.
-    pub index: u32,
-    /// Which connection of that slot.
-    pub epoch: u32,
-}
+/// How long a connection lingers for its peer to read our last words (nginx: lingering_timeout
+/// 5 s; the total is what counts here).
+pub const LINGER: u64 = 2_000_000_000;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What happens when time is up: the one place where a timeout becomes an act.
-use crate::conn::{Stage, Token};
+use crate::conn::Stage;
 use crate::reactor::{Event, Reactor};
+use crate::token::Token;
 use wire::Refusal;
 
 impl Reactor {

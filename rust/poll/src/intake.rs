@@ -1,5 +1,5 @@
 //! A request as it is handed over, and a body on its way in.
-use crate::conn::Token;
+use crate::token::Token;
 use wire::{Chunked, Framing, Head, Refusal};
 
 /// Reserved for a body before any of it has come: a claimed length is only a claim.

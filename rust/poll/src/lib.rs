@@ -32,11 +32,12 @@ mod reactor;
 mod serve;
 mod settings;
 mod statistics;
+mod token;
 mod wheel;
 
 pub use answer::{Body, Prepared};
-pub use conn::Token;
 pub use intake::{Content, Incoming};
 pub use reactor::{Event, Reactor};
 pub use settings::Settings;
 pub use statistics::Statistics;
+pub use token::Token;

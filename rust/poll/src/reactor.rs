@@ -1,11 +1,12 @@
 //! The epoll set and the queue of what it has to say.
 use crate::answer::Prepared;
-use crate::conn::{Conn, Stage, Token};
+use crate::conn::{Conn, Stage};
 use crate::intake::Incoming;
 use crate::outbox::Spares;
 use crate::serve::Cursor;
 use crate::settings::Settings;
 use crate::statistics::Statistics;
+use crate::token::Token;
 use crate::wheel::Wheel;
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

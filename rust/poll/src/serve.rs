@@ -1,7 +1,7 @@
 //! From a readable socket to whole requests.
-use crate::answer::LINGER;
-use crate::conn::{Current, Stage, Step, Token};
+use crate::conn::{Current, LINGER, Stage, Step};
 use crate::reactor::{Event, READ_BYTES, Reactor};
+use crate::token::Token;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
