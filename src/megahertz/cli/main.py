@@ -17,9 +17,9 @@ def main(context: click.Context) -> None:
 
     \b
     Start here:
-      mhz run examples.hello:app     serve an application
+      mhz run examples.hello:app        serve an application
       mhz load http://127.0.0.1:8000/   and measure it
-      mhz demo flash-sale            see what it does to an ordinary service
+      mhz demo flash-sale               see what it does to an ordinary service
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
