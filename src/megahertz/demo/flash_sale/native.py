@@ -25,12 +25,23 @@ REFUSED = {
 }
 
 
-def shop(home: Path, *, policy: Policy | None = None, capacity: int = 65_536) -> App:
+def shop(
+    home: Path,
+    *,
+    policy: Policy | None = None,
+    capacity: int = 65_536,
+    spacing: float = 0.002,
+) -> App:
     """The application on the database in that folder."""
     stock = Stock()
     sink = SQLiteSink[Order](home / "shop.db", "orders", type=Order, key="id")
     orders = WriteBehind(
-        home / "journal", sink, type=Order, key=attrgetter("id"), capacity=capacity
+        home / "journal",
+        sink,
+        type=Order,
+        key=attrgetter("id"),
+        capacity=capacity,
+        spacing=spacing,
     )
 
     @asynccontextmanager
