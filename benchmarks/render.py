@@ -1,24 +1,28 @@
-"""The README's table out of the newest result: `python -m benchmarks.render`.
+"""Tables of the pages out of the newest results: `python -m benchmarks.render`.
 
-A figure in a page is never typed in; a test compares the page with the file it came from.
+A figure in a page is never typed in; a test compares each page with the file it came from. What
+makes the files: `python -m benchmarks`, and `mhz demo flash-sale --json
+benchmarks/results/flash-sale-<time>.json`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- bench:hello -->\n", "<!-- /bench:hello -->"
+Found = Mapping[str, Any]
 
 
-def newest() -> Path:
-    """The latest committed result; their names sort by time."""
-    return max((ROOT / "benchmarks" / "results").glob("hello-*.json"))
+def newest(name: str) -> Found:
+    """The latest result of that name; their files sort by time."""
+    file = max((ROOT / "benchmarks" / "results").glob(f"{name}-*.json"))
+    found: Found = json.loads(file.read_text())
+    return found
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """Markdown: a row a server, then how it was measured."""
+def hello(found: Found) -> list[str]:
+    """A row a server, then how it was measured."""
     floor = found["peers"]["floor"]["cpu_us"]["median"]
     lines = [
         "| server | CPU us/request, median [min-max] | against the floor | requests/s |",
@@ -30,27 +34,60 @@ def table(found: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | {spread} | {cpu['median'] / floor:.2f} | {rps:,.0f} |")
     method, machine = found["method"], found["machine"]
     versions = ", ".join(f"{name}: {said}" for name, said in found["versions"].items() if said)
-    lines += [
+    return [
+        *lines,
         "",
         f"{found['when'][:10]}, commit {found['commit']}, {machine['cpu']}, {machine['cores']} "
         f"cores, Linux {machine['kernel']}; {method['connections']} connections from "
         f"{method['generator']}, {method['rounds']} interleaved rounds of "
         f"{method['seconds']:g} s, {method['cores']}. {versions}.",
     ]
-    return "\n".join(lines) + "\n"
 
 
-def written(page: str, found: Mapping[str, Any]) -> str:
-    """`page` with the table in its place."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + table(found) + END + after
+def flash_sale(found: Found) -> list[str]:
+    """A row a stage, then what the audit and the machine were."""
+    lines = [
+        "| stage | orders/s | P50 | P99 | P99.9 | failed | CPU us an order | rush, answers/s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for stage in found["stages"]:
+        times = " | ".join(f"{stage[name] * 1e3:,.1f} ms" for name in ("p50", "p99", "p999"))
+        rush = stage["phases"]["rush"]["qps"]
+        lines.append(
+            f"| {stage['name']} | {stage['qps']:,.0f} | {times} | {stage['failed']} "
+            f"| {stage['cpu_per_request'] * 1e6:,.0f} | {rush:,.0f} |"
+        )
+    machine = found["machine"]
+    return [
+        *lines,
+        "",
+        f"{found['when'][:10]}, {machine['cpu']}, {machine['cores']} cores, Linux "
+        f"{machine['kernel']}, Python {machine['python']}; {found['connections']} connections, "
+        f"{found['seconds']:g} s a phase, server and generator on a core each. The last stage "
+        f"makes {found['ratio']:.1f} times the orders of the first; "
+        f"the audit {'holds' if found['audit']['ok'] else 'FAILS'}.",
+    ]
+
+
+PAGES: dict[str, tuple[str, Callable[[Found], list[str]]]] = {
+    "README.md": ("hello", hello),
+    "docs/guide/flash-sale.md": ("flash-sale", flash_sale),
+}
+
+
+def written(page: str) -> str:
+    """The page with the newest table in its place."""
+    name, table = PAGES[page]
+    begin, end = f"<!-- bench:{name} -->\n", f"<!-- /bench:{name} -->"
+    before, _, rest = (ROOT / page).read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    return before + begin + "\n".join(table(newest(name))) + "\n" + end + after
 
 
 def main() -> None:
-    """Rewrites the README."""
-    readme = ROOT / "README.md"
-    readme.write_text(written(readme.read_text(), json.loads(newest().read_text())))
+    """Rewrites the pages."""
+    for page in PAGES:
+        (ROOT / page).write_text(written(page))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import pytest
+
 from benchmarks.method import Measured
 from benchmarks.peer import Peer
 from benchmarks.result import broken, result

@@ -1,13 +1,10 @@
 """Figures in pages are what the committed results say."""
 
-import json
-from pathlib import Path
+import pytest
 
-from benchmarks.render import newest, written
-
-README = Path(__file__).parents[2] / "README.md"
+from benchmarks.render import PAGES, ROOT, written
 
 
-def test_the_readmes_table_is_the_newest_result():
-    page = README.read_text()
-    assert page == written(page, json.loads(newest().read_text())), "python -m benchmarks.render"
+@pytest.mark.parametrize("page", PAGES)
+def test_a_pages_table_is_the_newest_result(page):
+    assert (ROOT / page).read_text() == written(page), "python -m benchmarks.render"
