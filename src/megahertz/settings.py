@@ -1,6 +1,8 @@
 """Settings: typed, with the precedent of every default beside it; durations are seconds."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from megahertz.errors import BadSettings
 
@@ -52,3 +54,25 @@ class Limits:
                 raise BadSettings(f"Limits({field.name}={value!r}): must be at least {lowest}")
         if self.head_bytes > MOST_HEAD_BYTES:
             raise BadSettings(f"Limits(head_bytes={self.head_bytes}): at most {MOST_HEAD_BYTES}")
+
+    @classmethod
+    def parse(cls, items: Iterable[str]) -> Self:
+        """The defaults, but for what `name=value` says: `head_timeout=10`.
+
+        Raises:
+            BadSettings: a name that is none of ours, or a value that is no number.
+        """
+        defaults = cls()
+        kinds: dict[str, type[float | int]] = {
+            field.name: type(getattr(defaults, field.name)) for field in fields(cls)
+        }
+        chosen: dict[str, Any] = {}
+        for item in items:
+            name, _, text = item.partition("=")
+            if name not in kinds:
+                raise BadSettings(f"{item!r}: the limits are {', '.join(kinds)}")
+            try:
+                chosen[name] = kinds[name](text)
+            except ValueError:
+                raise BadSettings(f"{item!r}: {kinds[name].__name__} expected") from None
+        return cls(**chosen)

@@ -89,6 +89,15 @@ def test_a_worker_that_ignores_the_grace_is_killed(serve, until):
     assert "is killed" in served.process.stderr.read()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_limit_of_the_engine_is_an_option(serve, workers):
+    served = serve("shop:app", *ANY, "--workers", workers, "--limit", "requests=1").wait_for_url()
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        assert b"connection: close" in peer.makefile("rb").read()
+
+
 def test_the_grace_has_an_end(serve, until):
     served = serve("shop:app", *ANY, "--grace", "0.1").wait_for_url()
     with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as peer:
@@ -103,6 +112,7 @@ def test_the_grace_has_an_end(serve, until):
     [
         (["shop"], {}, "write module:app"),
         (["shop.py"], {}, "shop:app"),
+        (["shop:app", "--limit", "nope=1"], {}, "the limits are head_bytes"),
         (["shops:app"], {}, "there is no module 'shops'"),
         (["shop:nope"], {}, "it has app, limited"),
         (["shop:app"], {"BROKEN": "1"}, "broken on purpose"),

@@ -99,7 +99,7 @@ async def test_a_dribbled_head_is_not_forgiven(serve):
         async def dribble():
             while True:
                 await peer.send(b"\r\n")
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
 
         task = asyncio.create_task(dribble())
         assert (await peer.reply()).status == 408
@@ -238,3 +238,13 @@ def test_limits_out_of_range_name_the_field(field):
 def test_a_head_larger_than_the_read_buffer_cannot_be_asked_for():
     with pytest.raises(BadSettings, match="head_bytes"):
         Limits(head_bytes=100_000)
+
+
+def test_limits_are_parsed_from_text():
+    assert Limits.parse(["head_timeout=10", "requests=7"]) == Limits(head_timeout=10.0, requests=7)
+
+
+@pytest.mark.parametrize("item", ["nope=1", "requests", "requests=many", "head_timeout=-1"])
+def test_a_limit_that_cannot_be_is_named(item):
+    with pytest.raises(BadSettings, match=item.partition("=")[0]):
+        Limits.parse([item])

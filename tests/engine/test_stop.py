@@ -130,6 +130,23 @@ async def test_stop_cancels_what_outlasts_the_grace(serve):
         assert site.service.left == 1
 
 
+async def test_what_is_cancelled_at_the_end_has_time_to_clean_up(serve):
+    cleaned = []
+
+    async def careful():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.to_thread(cleaned.append, True)
+
+    async with serve({"GET /": (careful, {"bare": True})}) as site:
+        peer = await site.peer()
+        await peer.send(ASK)
+        await until(lambda: site.server.statistics().running == 1)
+        await site.server.stop(grace=0.01)
+        assert cleaned == [True]
+
+
 async def test_a_service_is_entered_before_and_left_after(serve):
     async with serve({}) as site:
         assert (site.service.entered, site.service.left) == (1, 0)

@@ -9,13 +9,10 @@ import click
 
 from megahertz.cli.serve import announce, serve
 from megahertz.cli.target import StartFailed, load
-from megahertz.engine import (
-    Supervisor,
-    command,
-    reserve,
-)
+from megahertz.engine import Supervisor, command, reserve
 from megahertz.errors import MegahertzError
 from megahertz.http import service_of
+from megahertz.settings import Limits
 
 log = logging.getLogger("megahertz")
 
@@ -33,6 +30,13 @@ log = logging.getLogger("megahertz")
     help="auto is uvloop where it is installed.",
 )
 @click.option("--grace", default=30.0, show_default=True, help="Seconds to finish what runs.")
+@click.option(
+    "--limit",
+    "limits",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A bound of the engine, as in requests=1000; may be repeated.",
+)
 @click.option("--factory", is_flag=True, help="MODULE:APP makes the application.")
 @click.option(
     "--log-level",
@@ -47,6 +51,7 @@ def run(
     workers: int,
     loop: str,
     grace: float,
+    limits: tuple[str, ...],
     factory: bool,
     log_level: str,
 ) -> None:
@@ -61,12 +66,15 @@ def run(
     """
     _log_to_stderr(log_level)
     try:
+        bounds = Limits.parse(limits)
         if workers > 1:
             options = ["--loop", loop, "--grace", str(grace), "--log-level", log_level]
             options += ["--factory"] if factory else []
+            options += [f"--limit={item}" for item in limits]
             code = _supervise([target, *options], host, port, workers, grace)
         else:
-            code = serve(service_of(load(target, factory=factory)), host, port, loop, grace)
+            service = service_of(load(target, factory=factory))
+            code = serve(service, host, port, loop=loop, grace=grace, limits=bounds)
     except MegahertzError as error:
         raise StartFailed(str(error)) from error
     sys.exit(code)

@@ -1,9 +1,11 @@
 """One process that serves: from the bound port to the last thread."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +32,7 @@ from megahertz.engine import (
     worker_count,
 )
 from megahertz.errors import MegahertzError
+from megahertz.settings import Limits
 
 log = logging.getLogger("megahertz")
 
@@ -45,7 +48,9 @@ LAST_CALL = 2.0
 returns for ever (concurrent.futures joins its threads at exit), and so would the deployment."""
 
 
-def serve(service: Service, host: str, port: int, loop: str, grace: float) -> int:
+def serve(
+    service: Service, host: str, port: int, *, loop: str, grace: float, limits: Limits
+) -> int:
     """Serves until a signal, or the end of the supervisor.
 
     Returns:
@@ -61,6 +66,9 @@ def serve(service: Service, host: str, port: int, loop: str, grace: float) -> in
         port = sockets[0].getsockname()[1]
     name, make = _loop(loop)
 
+    _raise_file_limit()
+    server = Server(_Listening(service, sockets), sockets, limits=limits)
+
     def ready() -> None:
         if lifeline is None:
             announce(host, port, name)
@@ -68,13 +76,20 @@ def serve(service: Service, host: str, port: int, loop: str, grace: float) -> in
             lifeline.ready()
 
     with asyncio.Runner(loop_factory=make) as runner:
-        code = runner.run(_live(service, sockets, grace, lifeline, ready))
+        code = runner.run(_live(server, sockets, grace, lifeline, ready))
         _last_call(code)
     return code
 
 
+def _raise_file_limit() -> None:
+    """As many open files as we may have, as Go does: 1,024 is the soft limit of select(2)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # not ours to raise: then it stays
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def _live(
-    service: Service,
+    server: Server,
     sockets: list[socket.socket],
     grace: float,
     lifeline: Lifeline | None,
@@ -84,7 +99,6 @@ async def _live(
     with Signals() as signals:
         if lifeline is not None:
             lifeline.watch(lambda: signals.receive(signal.SIGTERM))
-        server = Server(_Listening(service, sockets), sockets)
         try:
             await _start(server)
         except asyncio.CancelledError:

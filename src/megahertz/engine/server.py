@@ -17,6 +17,10 @@ from megahertz.engine.statistics import ServerStatistics
 from megahertz.errors import BadRoute, DeadlineExceeded, Misused
 from megahertz.settings import Limits
 
+CLEAN_UP = 1.0
+"""Seconds that handlers cancelled after the grace have for their `finally`; within the 2 s that
+Kubernetes adds to a termination grace that ran out in a preStop hook."""
+
 
 def _expired(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(f"no answer within the deadline of {seconds:g} s")
@@ -114,11 +118,13 @@ class Server:
             await self._service.__aexit__(None, None, None)
 
     async def _cancelled(self, engine: Engine) -> None:
-        """Lets cancelled handlers clean up: a bounded number of turns of the loop."""
-        for _ in range(100):
-            if not engine.statistics()["running"]:
-                return
-            await asyncio.sleep(0)
+        """Lets cancelled handlers clean up, for a bounded time."""
+        try:
+            async with asyncio.timeout(CLEAN_UP):
+                while engine.statistics()["running"]:  # noqa: ASYNC110 - they tell nobody
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            pass
 
     async def __aexit__(
         self,
