@@ -24,7 +24,7 @@ $(VENV)/.tools: pyproject.toml
 	@touch $@
 
 $(VENV)/.native-$(PROFILE): $(VENV)/.tools $(RUST_SOURCES)
-	@test -x "$(CARGO)" || { echo "cargo is missing: install Rust >= 1.85 (rustup), then run make install again"; exit 1; }
+	@test -x "$(CARGO)" || { echo "cargo is missing; this installs Rust (>= 1.85), then run make install again:"; echo "  curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y"; exit 1; }
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --profile $(PROFILE)
 	@rm -f $(VENV)/.native-* && touch $@
 
