@@ -5,23 +5,12 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import click
 
+from megahertz.load import usage
+
 ASK = b"GET / HTTP/1.1\r\nHost: idle\r\n\r\n"
-PAGE = resource.getpagesize()
-
-
-def rss(pid: int) -> int:
-    """Bytes of memory of the server."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
-
-
-def ticks(pid: int) -> int:
-    """User and system time of the server, in clock ticks."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def asked(port: int) -> socket.socket:
@@ -47,12 +36,13 @@ def main(connections: int, seconds: float) -> None:
         port = int(said.partition(" (")[0].rpartition(":")[2])
         for _ in range(1000):
             asked(port).close()
-        before = rss(server.pid)
+        before = usage(server.pid).rss
         peers = [asked(port) for _ in range(connections)]
-        grown, used = rss(server.pid) - before, ticks(server.pid)
+        at_first = usage(server.pid)
         time.sleep(seconds)
+        grown, used = at_first.rss - before, usage(server.pid).cpu - at_first.cpu
         click.echo(f"{grown / connections:.0f} bytes a connection, {connections:,} open")
-        click.echo(f"{ticks(server.pid) - used} ticks of CPU in {seconds:g} s")
+        click.echo(f"{used * 1e3:.1f} ms of CPU in {seconds:g} s")
         for peer in peers:
             peer.close()
     finally:

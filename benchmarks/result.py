@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from benchmarks.method import Measured
 from benchmarks.peer import Peer
+from megahertz.load import machine
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -36,12 +36,7 @@ def result(
         "what": "GET / -> JSON of 12 bytes, keep-alive, closed loop",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "machine": {
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "load": load,
-        },
+        "machine": machine() | {"load": load},
         "versions": {peer.name: peer.version() for peer in peers if peer.name in measured},
         "method": method,
         "peers": {name: _summary(rounds) for name, rounds in measured.items()},
@@ -91,11 +86,11 @@ def save(found: Mapping[str, Any]) -> Path:
 
 def show(found: Mapping[str, Any], console: Console) -> None:
     """The table and the ratios."""
-    method, machine = found["method"], found["machine"]
+    method, place = found["method"], found["machine"]
     console.print(
         f"{found['what']}; {method['connections']} connections from {method['generator']}, "
         f"{method['rounds']} rounds of {method['seconds']:g} s, interleaved; {method['cores']}\n"
-        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
+        f"{place['cpu']}, {place['cores']} cores, Linux {place['kernel']}, "
         f"commit {found['commit']}, {found['when']}"
     )
     table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
@@ -123,10 +118,3 @@ def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER.parent)
     return done.stdout.strip() or "unknown"
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

@@ -3,8 +3,6 @@
 import ast
 from collections.abc import Iterator
 
-FLOOR = ("errors", "types", "clock", "settings", "context")
-
 
 def imports(module: ast.Module) -> Iterator[tuple[str, int]]:
     for node in ast.walk(module):

@@ -1,7 +1,5 @@
 """The sale: each stage opens a fresh shop for each phase, is loaded, stopped and audited."""
 
-import os
-import platform
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +14,7 @@ from megahertz.demo.measure import Figures, Meter
 from megahertz.demo.server import serving
 from megahertz.demo.stages import Stage
 from megahertz.demo.traffic import CONNECTIONS, PHASES, Phase, plan
-from megahertz.load import Progress, drive, pair, pinned
+from megahertz.load import Progress, drive, machine, pair, pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +152,3 @@ def _phase(
             raise KeyboardInterrupt
     figures = meter.figures(report, durable_only=phase.name == "orders")
     return figures, audit(home / "shop.db", report.outcomes)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }

@@ -1,6 +1,7 @@
 """Load that can be trusted: what to send, how fast, and what came back."""
 
 from megahertz.load.cores import pair, pinned
+from megahertz.load.machine import machine
 from megahertz.load.plan import Plan, Template, statuses
 from megahertz.load.record import Outcome, Outcomes
 from megahertz.load.report import Report, duration, table
@@ -17,6 +18,7 @@ __all__ = [
     "Usage",
     "drive",
     "duration",
+    "machine",
     "pair",
     "pinned",
     "statuses",
