@@ -88,7 +88,7 @@ fn body<'py>(content: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     Err(PyTypeError::new_err(format!("content is bytes, str or None, not {name}")))
 }
 
-fn checked(status: u16) -> PyResult<u16> {
+pub fn checked(status: u16) -> PyResult<u16> {
     match status {
         200..=599 => Ok(status),
         _ => Err(PyValueError::new_err(format!("status_code {status}: an answer has 200 to 599"))),

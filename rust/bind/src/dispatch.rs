@@ -24,10 +24,7 @@ impl Engine {
             let engine = &mut *engine;
             assert!(!std::mem::take(&mut engine.panic_next), "asked for by a test");
             let head = &incoming.head;
-            let path = match head.path.of(&incoming.bytes) {
-                b"" => b"/",
-                path => path,
-            };
+            let path = head.path_of(&incoming.bytes);
             let found = engine.router.find(head.method.of(&incoming.bytes), path);
             let (index, params, route) = match (found, &engine.fallback) {
                 (Found::Route(index, params, count), _) => {
@@ -206,8 +203,7 @@ impl Engine {
             return Ok(());
         }
         if value.is_none() {
-            let rendered = wire::reply::render(204, &[]);
-            slf.borrow_mut().reactor.reply(token, 204, &rendered, Body::Copied(b""));
+            slf.borrow_mut().reactor.reply(token, 204, &route.empty, Body::Copied(b""));
             return Ok(());
         }
         let hooks = slf.borrow().hooks.clone();

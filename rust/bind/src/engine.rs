@@ -26,6 +26,7 @@ pub struct Route {
     pub json: Vec<u8>,
     pub text: Vec<u8>,
     pub octets: Vec<u8>,
+    pub empty: Vec<u8>,
 }
 
 impl Route {
@@ -40,6 +41,7 @@ impl Route {
             json: head(b"application/json"),
             text: head(b"text/plain; charset=utf-8"),
             octets: head(b"application/octet-stream"),
+            empty: reply::render(204, &[]),
         }
     }
 }

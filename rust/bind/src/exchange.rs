@@ -3,7 +3,7 @@
 //! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
 use crate::answer;
 use crate::engine::Engine;
-use poll::{Content, Incoming, Token};
+use poll::{Incoming, Token};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -11,7 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use wire::{Head, Span, percent, reply};
+use wire::{Span, percent, reply};
 
 /// Unsent bytes of a streamed answer above which writing raises: a writer that ignores `drain`
 /// would otherwise fill the memory (asyncio's transports have no such bound, and users met it).
@@ -42,9 +42,7 @@ pub struct Exchange {
     pub serial: u64,
     /// The route's number; the engine's table has the rest.
     pub route: u32,
-    bytes: Box<[u8]>,
-    head: Head,
-    content: Content,
+    incoming: Incoming,
     params: [Span; wire::route::MOST_PARAMS],
     count: u8,
     state: AtomicU8,
@@ -60,15 +58,12 @@ impl Exchange {
         route: u32,
         (params, count): ([Span; wire::route::MOST_PARAMS], usize),
     ) -> Self {
-        let Incoming { token, head, bytes, content } = incoming;
         Exchange {
             engine,
-            token,
+            token: incoming.token,
             serial,
             route,
-            bytes,
-            head,
-            content,
+            incoming,
             params,
             count: count as u8,
             state: AtomicU8::new(0),
@@ -105,12 +100,12 @@ impl Exchange {
     }
 
     fn text<'py>(&self, py: Python<'py>, span: Span) -> Bound<'py, PyString> {
-        PyString::new(py, &percent::decode(span.of(&self.bytes)))
+        PyString::new(py, &percent::decode(span.of(&self.incoming.bytes)))
     }
 
     fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let of = |span: Span| span.of(&self.bytes);
-        self.head.fields.iter().map(move |field| (of(field.name), of(field.value)))
+        let of = |span: Span| span.of(&self.incoming.bytes);
+        self.incoming.head.fields.iter().map(move |field| (of(field.name), of(field.value)))
     }
 
     fn streaming(&self) -> PyResult<()> {
@@ -132,7 +127,7 @@ fn pair(address: Option<SocketAddr>) -> Option<(String, u16)> {
 impl Exchange {
     #[getter]
     fn method<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        match self.head.method.of(&self.bytes) {
+        match self.incoming.head.method.of(&self.incoming.bytes) {
             b"GET" => pyo3::intern!(py, "GET").clone(),
             b"POST" => pyo3::intern!(py, "POST").clone(),
             // httparse lets only token characters through.
@@ -142,28 +137,22 @@ impl Exchange {
 
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        if self.head.path.len == 0 {
-            return pyo3::intern!(py, "/").clone();
-        }
-        self.text(py, self.head.path)
+        PyString::new(py, &percent::decode(self.incoming.head.path_of(&self.incoming.bytes)))
     }
 
     #[getter]
     fn raw_path<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        match self.head.path.of(&self.bytes) {
-            b"" => PyBytes::new(py, b"/"),
-            path => PyBytes::new(py, path),
-        }
+        PyBytes::new(py, self.incoming.head.path_of(&self.incoming.bytes))
     }
 
     #[getter]
     fn query<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.head.query.of(&self.bytes))
+        PyBytes::new(py, self.incoming.head.query.of(&self.incoming.bytes))
     }
 
     #[getter]
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let base = self.head.path.at;
+        let base = self.incoming.head.path.at;
         let shifted = |span: &Span| Span { at: base + span.at, len: span.len };
         PyTuple::new(
             py,
@@ -173,7 +162,7 @@ impl Exchange {
 
     #[getter]
     fn version<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        match self.head.minor {
+        match self.incoming.head.minor {
             0 => pyo3::intern!(py, "1.0").clone(),
             _ => pyo3::intern!(py, "1.1").clone(),
         }
@@ -193,13 +182,7 @@ impl Exchange {
 
     #[getter]
     fn body(&self, py: Python<'_>) -> Py<PyBytes> {
-        let make = || {
-            let body = match &self.content {
-                Content::Behind => &self.bytes[self.head.len..],
-                Content::Apart(bytes) => bytes,
-            };
-            PyBytes::new(py, body).unbind()
-        };
+        let make = || PyBytes::new(py, self.incoming.body()).unbind();
         self.body.get_or_init(py, make).clone_ref(py)
     }
 
@@ -227,11 +210,7 @@ impl Exchange {
         if self.is_started() || self.is_ended() {
             return Err(PyRuntimeError::new_err("the answer has begun already"));
         }
-        if !(200..=599).contains(&status) {
-            return Err(PyValueError::new_err(format!(
-                "status {status}: an answer has 200 to 599"
-            )));
-        }
+        answer::checked(status)?;
         let (mut fields, mut length) = (vec![], None);
         for item in headers.try_iter()? {
             let (name, value): (Vec<u8>, Vec<u8>) = item?.extract()?;
@@ -292,8 +271,8 @@ impl Exchange {
     }
 
     fn __repr__(&self) -> String {
-        let of = |span: Span| String::from_utf8_lossy(span.of(&self.bytes)).into_owned();
-        format!("<Exchange {} {}>", of(self.head.method), of(self.head.path))
+        let of = |span: Span| String::from_utf8_lossy(span.of(&self.incoming.bytes)).into_owned();
+        format!("<Exchange {} {}>", of(self.incoming.head.method), of(self.incoming.head.path))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

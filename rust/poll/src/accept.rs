@@ -70,7 +70,7 @@ impl Reactor {
         self.statistics.full += 1;
         let mut outbox = Outbox::default();
         let tail = outbox.tail(&mut self.spares);
-        Self::write_refusal(&self.refusals, tail, Refusal::Full, "", &self.date);
+        self.refusals[Refusal::Full as usize].write_last(tail, &self.date);
         let _ = outbox.send(fd, &mut self.spares);
     }
 

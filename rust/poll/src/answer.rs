@@ -1,10 +1,10 @@
 //! Answers on their way out: whole ones, refusals, and streams with back-pressure.
-use crate::conn::{Current, LINGER, Stage, Stream};
+use crate::conn::{Conn, Current, LINGER, Stage, Stream};
 use crate::outbox::Shared;
 use crate::reactor::{Event, Reactor, deadline_key, idle_key};
 use crate::token::Token;
 use rustix::net::Shutdown;
-use std::collections::HashMap;
+use std::sync::Arc;
 use wire::Refusal;
 use wire::reply::{self, Length, Persistence};
 
@@ -15,6 +15,20 @@ pub struct Prepared {
     pub rendered: Vec<u8>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Prepared {
+    /// A status without fields or body.
+    pub(crate) fn bare(status: u16) -> Prepared {
+        Prepared { rendered: reply::render(status, &[]), body: vec![] }
+    }
+
+    /// Appends it as the last answer of a connection.
+    pub(crate) fn write_last(&self, out: &mut Vec<u8>, date: &[u8]) {
+        let length = Length::Known(self.body.len() as u64);
+        reply::write(out, &self.rendered, length, Persistence::Close, date);
+        out.extend_from_slice(&self.body);
+    }
 }
 
 /// A body to send.
@@ -38,10 +52,7 @@ impl Reactor {
     /// Answers a request whole; hits nothing when its connection has gone.
     pub fn reply(&mut self, token: Token, status: u16, rendered: &[u8], body: Body<'_>) {
         let keep = self.keeps(token);
-        let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
-        if conn.epoch != token.epoch || conn.stage != Stage::Busy {
-            return;
-        }
+        let Some(conn) = busy(&mut self.conns, token) else { return };
         if conn.current.stream != Stream::None {
             // Half of another answer is out: only closing tells the peer that it is not whole.
             return self.abort(token);
@@ -62,22 +73,20 @@ impl Reactor {
 
     /// Answers a whole request with a refusal: the connection may go on.
     pub fn decline(&mut self, token: Token, refusal: Refusal, fields: &str) {
-        let mut answer = self.refusals.get(&refusal).cloned().unwrap_or_else(|| Prepared {
-            rendered: reply::render(refusal.status(), &[]),
-            ..Default::default()
-        });
-        answer.rendered.extend_from_slice(fields.as_bytes());
+        let answer = Arc::clone(&self.refusals[refusal as usize]);
         self.statistics.refused += 1;
-        self.reply(token, refusal.status(), &answer.rendered, Body::Copied(&answer.body));
+        let body = Body::Copied(&answer.body);
+        if fields.is_empty() {
+            return self.reply(token, refusal.status(), &answer.rendered, body);
+        }
+        let rendered = [&answer.rendered, fields.as_bytes()].concat();
+        self.reply(token, refusal.status(), &rendered, body);
     }
 
     /// Begins a streamed answer; without a length it is chunked, or ends with the connection.
     pub fn start(&mut self, token: Token, status: u16, rendered: &[u8], length: Option<u64>) {
         let mut keep = self.keeps(token);
-        let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
-        if conn.epoch != token.epoch || conn.stage != Stage::Busy {
-            return;
-        }
+        let Some(conn) = busy(&mut self.conns, token) else { return };
         let (length, stream) = match length {
             _ if reply::is_bodiless(status) => (Length::Absent, Stream::Drop),
             Some(bytes) => (Length::Known(bytes), Stream::Exact(bytes)),
@@ -95,10 +104,7 @@ impl Reactor {
     /// Sends a piece of a streamed answer; gives what is unsent now, `None` when the connection
     /// has gone. A piece beyond the promised length closes the connection.
     pub fn write(&mut self, token: Token, data: &[u8]) -> Option<usize> {
-        let conn = self.conns.get_mut(token.index as usize)?;
-        if conn.epoch != token.epoch || conn.stage != Stage::Busy {
-            return None;
-        }
+        let conn = busy(&mut self.conns, token)?;
         let tail = conn.outbox.tail(&mut self.spares);
         match &mut conn.current.stream {
             Stream::None | Stream::Drop => {}
@@ -128,10 +134,7 @@ impl Reactor {
     /// Completes a streamed answer; a length that was not met closes the connection, so that the
     /// peer does not take the next answer for the rest of this one.
     pub fn end(&mut self, token: Token) {
-        let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
-        if conn.epoch != token.epoch || conn.stage != Stage::Busy {
-            return;
-        }
+        let Some(conn) = busy(&mut self.conns, token) else { return };
         let keep = conn.current.keep && !self.stopping;
         match conn.current.stream {
             Stream::Exact(left) if left > 0 => return self.abort(token),
@@ -149,34 +152,17 @@ impl Reactor {
     }
 
     /// Answers bytes that make no request, and closes: what follows them means nothing.
-    pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal, fields: &str) {
+    pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal) {
         self.statistics.refused += 1;
         let now = self.now;
         let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
         let tail = conn.outbox.tail(&mut self.spares);
-        Self::write_refusal(&self.refusals, tail, refusal, fields, &self.date);
+        self.refusals[refusal as usize].write_last(tail, &self.date);
         conn.closing = true;
         conn.stage = Stage::Linger;
         conn.intake = None;
         conn.inbound = vec![];
         self.set_timeout(token, now + LINGER);
-    }
-
-    pub(crate) fn write_refusal(
-        refusals: &HashMap<Refusal, Prepared>,
-        out: &mut Vec<u8>,
-        refusal: Refusal,
-        fields: &str,
-        date: &[u8],
-    ) {
-        let known = refusals.get(&refusal);
-        let mut rendered = known
-            .map_or_else(|| reply::render(refusal.status(), &[]), |answer| answer.rendered.clone());
-        rendered.extend_from_slice(fields.as_bytes());
-        let body = known.map_or(&[][..], |answer| &answer.body);
-        let length = Length::Known(body.len() as u64);
-        reply::write(out, &rendered, length, Persistence::Close, date);
-        out.extend_from_slice(body);
     }
 
     fn keeps(&self, token: Token) -> bool {
@@ -241,6 +227,12 @@ impl Reactor {
             self.wheel.insert(idle_key(token), at);
         }
     }
+}
+
+/// The connection, while its request waits for an answer.
+fn busy(conns: &mut [Conn], token: Token) -> Option<&mut Conn> {
+    let conn = conns.get_mut(token.index as usize)?;
+    (conn.epoch == token.epoch && conn.stage == Stage::Busy).then_some(conn)
 }
 
 fn persistence(keep: bool, minor: u8) -> Persistence {

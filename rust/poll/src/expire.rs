@@ -48,7 +48,7 @@ impl Reactor {
                 self.close(token);
             }
             Stage::Head | Stage::Body => {
-                self.refuse(token, Refusal::TooSlow, "");
+                self.refuse(token, Refusal::TooSlow);
                 self.flush(token);
             }
             Stage::Linger => self.close(token),

@@ -15,9 +15,10 @@ use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
     timerfd_create, timerfd_settime,
 };
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use wire::Refusal;
 
 pub(crate) const LISTENER: u64 = 1 << 63;
@@ -67,7 +68,8 @@ pub struct Reactor {
     /// Full reads: their connections' turn comes again in the next batch.
     pub(crate) again: Vec<Token>,
     pub(crate) events: VecDeque<Event>,
-    pub(crate) refusals: HashMap<Refusal, Prepared>,
+    /// What each refusal is answered with, in the order of `Refusal::ALL`.
+    pub(crate) refusals: [Arc<Prepared>; Refusal::ALL.len()],
     pub(crate) statistics: Statistics,
     pub(crate) stopping: bool,
     told_idle: bool,
@@ -102,7 +104,7 @@ impl Reactor {
             ready: VecDeque::new(),
             again: vec![],
             events: VecDeque::new(),
-            refusals: HashMap::new(),
+            refusals: Refusal::ALL.map(|refusal| Arc::new(Prepared::bare(refusal.status()))),
             statistics: Statistics::default(),
             stopping: false,
             told_idle: false,
@@ -133,7 +135,7 @@ impl Reactor {
 
     /// The answer to give for a refusal, in place of an empty one.
     pub fn set_refusal(&mut self, refusal: Refusal, answer: Prepared) {
-        self.refusals.insert(refusal, answer);
+        self.refusals[refusal as usize] = Arc::new(answer);
     }
 
     /// Reads the clock: for callers that answer between turns.
@@ -212,11 +214,6 @@ impl Reactor {
     pub fn local(&self, token: Token) -> Option<SocketAddr> {
         let fd = self.open(token)?.fd.as_ref()?;
         SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok()
-    }
-
-    /// Whether the connection is still there.
-    pub fn is_open(&self, token: Token) -> bool {
-        self.open(token).is_some()
     }
 
     /// Stops accepting, closes what is idle and lets what runs finish; ends in [`Event::Idle`].

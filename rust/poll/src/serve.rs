@@ -192,7 +192,7 @@ impl Reactor {
             }
             Step::Refuse(refusal) => {
                 cursor.at = cursor.end;
-                self.refuse(token, refusal, "");
+                self.refuse(token, refusal);
                 self.pause(cursor);
                 None
             }

@@ -94,6 +94,16 @@ pub struct Head {
     pub fields: Box<[Field]>,
 }
 
+impl Head {
+    /// The path, percent-encoded; `/` where an absolute-form target has none (RFC 9110 4.2.3).
+    pub fn path_of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        match self.path.of(bytes) {
+            b"" => b"/",
+            path => path,
+        }
+    }
+}
+
 /// Reads a head from the front of `buffer`; `None` while it is not all there.
 ///
 /// # Errors
