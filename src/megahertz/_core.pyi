@@ -76,7 +76,18 @@ class Exchange:
         """The first field of that name (given in lower case), as latin-1."""
     @property
     def body(self) -> bytes:
-        """Whole, chunks joined."""
+        """Whole, chunks joined; RuntimeError while it is `streamed`."""
+    @property
+    def streamed(self) -> bool:
+        """Whether the body was still on its way when the handler began."""
+    def read(self) -> bytes | None:
+        """The next piece of the body, b"" at its end; None: await `readable()`, then try again.
+
+        Raises:
+            HTTPError: the rest is too large (413), too slow (408) or malformed (400).
+        """
+    def readable(self) -> Future[None]:
+        """Done once `read` has news; cancelled with the handler when the peer goes."""
     @property
     def peer(self) -> tuple[str, int] | None: ...
     @property
@@ -165,6 +176,7 @@ class Engine:
         encode: `Service.encode`.
         failed: `Service.failed`.
         expired: makes the error of a passed deadline from its seconds.
+        broken: makes the error of a body that was refused half way from its status.
         idle: called once, after `stop`, when the last connection has closed.
     """
 
@@ -176,6 +188,7 @@ class Engine:
         encode: Callable[[Any], bytes],
         failed: Callable[[Exchange, BaseException], Answer],
         expired: Callable[[float], BaseException],
+        broken: Callable[[int], BaseException],
         idle: Callable[[], object],
     ) -> Engine: ...
     def fileno(self) -> int: ...
@@ -192,6 +205,8 @@ class Engine:
         bare: bool = False,
         status: int = 200,
         deadline: float | None = None,
+        streams: bool = False,
+        body_bytes: int | None = None,
     ) -> None:
         """Raises ValueError for a pattern that is malformed or in conflict with another."""
     def set_fallback(self, endpoint: Callable[[Exchange], Any]) -> None: ...

@@ -28,6 +28,7 @@
     │  ├─ AlreadyHeld
     │  └─ KeyReused
     ├─ HTTPError                    a handler's own answer, by status
+    │  ├─ BodyRefused               the rest of a body that a handler was reading
     │  └─ Invalid                   a request that names the parameter and the rule
     └─ Internal                     ours; please report
        └─ JournalFailed             the disk failed: nothing more is acknowledged
@@ -257,6 +258,17 @@ class HTTPError(MegahertzError):
         self.status_code = status_code
         self.detail = detail
         self.headers = headers
+
+
+class BodyRefused(HTTPError):
+    """The rest of a request's body broke a rule while its handler was reading it.
+
+    Args:
+        status_code: 413 (larger than allowed), 408 (slower than allowed), 400 (malformed) or
+            431 (trailers larger than allowed).
+    """
+
+    code = "http.body"
 
 
 class Invalid(HTTPError):

@@ -31,7 +31,8 @@ class Plain:
 
     def failed(self, exchange, error: BaseException) -> Answer:
         self.failures.append(error)
-        return Answer(f"{type(error).__name__}: {error}", getattr(error, "status", 500))
+        status = getattr(error, "status_code", getattr(error, "status", 500))
+        return Answer(f"{type(error).__name__}: {error}", status)
 
     async def __aenter__(self):
         self.entered += 1

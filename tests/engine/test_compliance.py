@@ -67,6 +67,9 @@ async def ask(site, raw: bytes) -> tuple[int | None, bool]:
 
 async def test_http11probe(serve):
     async def ok(exchange):
+        while (piece := exchange.read()) != b"":
+            if piece is None:
+                await exchange.readable()
         return "ok"
 
     wrong = {}

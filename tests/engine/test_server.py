@@ -359,3 +359,13 @@ async def test_a_server_serves_once(serve):
     async with serve() as site:
         with pytest.raises(Misused):
             await site.server.__aenter__()
+
+
+async def test_a_large_answer_of_a_handler_that_waited_is_sent_at_once(serve):
+    async def large(exchange):
+        await asyncio.sleep(0)
+        return bytes(1_000_000)
+
+    async with serve({"GET /": large}) as site:
+        peer = await site.peer()
+        assert len((await asyncio.wait_for(peer.get("/"), 5)).body) == 1_000_000

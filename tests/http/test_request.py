@@ -1,8 +1,10 @@
 import asyncio
+import json
+from typing import Annotated
 
 import pytest
 
-from megahertz import App, Request
+from megahertz import App, Body, Request
 from megahertz.http import AsgiHost
 from megahertz.testing import Client
 
@@ -69,6 +71,48 @@ def test_the_body_as_bytes_json_and_stream():
     reply, _ = ask(handler, "/", content='{"a":1}')
 
     assert reply.json() == ['{"a":1}', {"a": 1}, 1]
+
+
+def test_a_large_body_is_streamed_and_may_be_read_again_once_it_was_read_whole():
+    big = json.dumps(["x" * 1000] * 500)
+
+    async def streamed(request: Request):
+        sizes = [len(piece) async for piece in request.stream()]
+        with pytest.raises(RuntimeError, match="stream"):
+            await request.body()
+        return [len(sizes) > 1, sum(sizes)]
+
+    async def kept(request: Request):
+        items, body = await request.json(), await request.body()
+        return [len(items), len(body), sum([len(piece) async for piece in request.stream()])]
+
+    assert ask(streamed, "/", content=big)[0].json() == [True, len(big)]
+    assert ask(kept, "/", content=big)[0].json() == [500, len(big), len(big)]
+
+
+def test_a_body_beside_other_parameters_and_layers_comes_whole():
+    app = App()
+
+    @app.layer
+    def count(call):
+        async def layer(request: Request):
+            return await call(request)
+
+        return layer
+
+    @app.post("/")
+    async def handler(body: Annotated[bytes, Body()], request: Request) -> int:
+        assert await request.body() == body
+        return len(body)
+
+    @app.post("/small", body_bytes=10)
+    async def small(request: Request) -> int:
+        return len(await request.body())
+
+    with Client(app) as client:
+        assert client.post("/", content=b"x" * 300_000).json() == 300_000
+        assert client.post("/small", content=b"x" * 10).json() == 10
+        assert client.post("/small", content=b"x" * 11).status_code == 413
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["malformed", "too deep"])

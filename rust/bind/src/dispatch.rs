@@ -1,7 +1,7 @@
 //! From a whole request to its handler, and from what the handler gave to the answer.
 use crate::answer::Answer;
 use crate::calls::{self, Object};
-use crate::engine::{Engine, FALLBACK, Route};
+use crate::engine::{Engine, FALLBACK, Route, Wait};
 use crate::exchange::{Exchange, Reason};
 use crate::task::{Outcome, Owner, RequestTask, is_fatal};
 use poll::{Body, Incoming};
@@ -10,15 +10,27 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
-use wire::{Found, Refusal};
+use wire::{Found, Framing, Refusal};
 
+/// Request bodies above this are left to a handler that can read them piece by piece.
+const STREAM_BYTES: u64 = 64 * 1024;
 /// Bodies from here on are sent from the bytes object instead of being copied (spike.md, 6).
 const SHARE_BYTES: usize = 16 * 1024;
+
+/// A small body costs less whole: its handler runs in one go, and a slow peer holds no handler.
+/// Who waits for 100 Continue may be refused by the handler before it sends anything.
+fn is_worth_streaming(incoming: &Incoming) -> bool {
+    match incoming.head.framing {
+        Framing::Length(size) => size > STREAM_BYTES || incoming.head.expects,
+        Framing::Chunked => true,
+    }
+}
 
 impl Engine {
     /// Routes a request, and runs the first step of its handler in place.
     pub fn request(slf: &Bound<'_, Self>, incoming: Incoming) {
         let py = slf.py();
+        let token = incoming.token;
         let (serial, index, params, route) = {
             let mut engine = slf.borrow_mut();
             let engine = &mut *engine;
@@ -33,16 +45,27 @@ impl Engine {
                 (_, Some(fallback)) => (FALLBACK, Default::default(), fallback.clone()),
                 (Found::OtherMethods, None) => {
                     let allow = format!("allow: {}\r\n", engine.router.allow(path));
-                    return engine.reactor.decline(incoming.token, Refusal::NotAllowed, &allow);
+                    return engine.reactor.decline(token, Refusal::NotAllowed, &allow);
                 }
                 (Found::Nothing, None) => {
-                    return engine.reactor.decline(incoming.token, Refusal::NotFound, "");
+                    return engine.reactor.decline(token, Refusal::NotFound, "");
                 }
             };
+            let size = incoming.body().len() as u64;
+            let fits = match incoming.is_awaited() {
+                true if route.streams && is_worth_streaming(&incoming) => {
+                    engine.reactor.hand_over(token, route.body)
+                }
+                true => return engine.collect(incoming, route.body),
+                false if size > route.body => Err(Refusal::BodyTooLarge),
+                false => Ok(()),
+            };
+            if let Err(refusal) = fits {
+                return engine.reactor.decline(token, refusal, "");
+            }
             engine.serial += 1;
             (engine.serial, index, params, route)
         };
-        let token = incoming.token;
         let exchange = Exchange::new(slf.clone().unbind(), incoming, serial, index, params);
         let Ok(exchange) = Bound::new(py, exchange) else {
             return slf.borrow_mut().reactor.decline(token, Refusal::Broken, "");
@@ -50,6 +73,14 @@ impl Engine {
         let outcome = Self::begin(slf, &exchange, &route).unwrap_or_else(Outcome::Failed);
         if !matches!(outcome, Outcome::Suspended) {
             Self::answer(slf, &exchange, &route, outcome);
+        }
+    }
+
+    /// Reads the body first; the request comes again when it is whole.
+    fn collect(&mut self, incoming: Incoming, limit: u64) {
+        let token = incoming.token;
+        if let Err(refusal) = self.reactor.collect(incoming, limit) {
+            self.reactor.decline(token, refusal, "");
         }
     }
 
@@ -123,17 +154,19 @@ impl Engine {
         outcome: Outcome<'_>,
     ) -> PyResult<()> {
         let this = exchange.get();
-        let (held, route, drains) = {
+        let (held, route, waiters) = {
             let mut engine = slf.borrow_mut();
             engine.reactor.touch();
             let held = engine.running.remove(&this.serial);
-            (held, engine.route(this.route), engine.drains.remove(&this.serial))
+            let waiters =
+                [Wait::Drain, Wait::Body].map(|wait| engine.waiters.remove(&(this.serial, wait)));
+            (held, engine.route(this.route), waiters)
         };
         if let Some(route) = route {
             Self::answer(slf, exchange, &route, outcome);
         }
         // Dropped with nothing borrowed: that may run finalizers, which may call us.
-        drop((held, drains));
+        drop((held, waiters));
         Self::pump(slf)
     }
 

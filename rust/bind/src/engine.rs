@@ -23,6 +23,10 @@ pub struct Route {
     pub bare: bool,
     pub status: u16,
     pub deadline: Option<f64>,
+    /// The handler reads the body itself, piece by piece.
+    pub streams: bool,
+    /// The most octets of a body.
+    pub body: u64,
     pub json: Vec<u8>,
     pub text: Vec<u8>,
     pub octets: Vec<u8>,
@@ -30,14 +34,16 @@ pub struct Route {
 }
 
 impl Route {
-    fn new(endpoint: Py<PyAny>, bare: bool, status: u16, deadline: Option<f64>) -> Route {
+    fn new(endpoint: Py<PyAny>, bare: bool, status: u16, body: u64) -> Route {
         let head =
             |kind: &[u8]| reply::render(status, &[(b"content-type".to_vec(), kind.to_vec())]);
         Route {
             endpoint,
             bare,
             status,
-            deadline,
+            deadline: None,
+            streams: false,
+            body,
             json: head(b"application/json"),
             text: head(b"text/plain; charset=utf-8"),
             octets: head(b"application/octet-stream"),
@@ -51,7 +57,18 @@ pub struct Hooks {
     pub encode: Py<PyAny>,
     pub failed: Py<PyAny>,
     pub expired: Py<PyAny>,
+    /// Makes the error that a handler meets when its body is refused half way.
+    pub broken: Py<PyAny>,
     pub idle: Py<PyAny>,
+}
+
+/// What a suspended handler may wait for, besides what it awaits by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wait {
+    /// The peer to take more of the answer.
+    Drain,
+    /// The next piece of the body.
+    Body,
 }
 
 /// The fallback's number in the route table.
@@ -69,9 +86,10 @@ pub struct Engine {
     pub running: HashMap<u64, (Py<RequestTask>, Py<Exchange>)>,
     /// The serial of the request that a connection waits for.
     pub slots: Vec<u64>,
-    pub drains: HashMap<u64, Vec<Py<PyAny>>>,
+    pub waiters: HashMap<(u64, Wait), Vec<Py<PyAny>>>,
     pub serial: u64,
     pub high_water: usize,
+    body_limit: u64,
     polling: bool,
     pump_due: bool,
     pub panics: u64,
@@ -88,7 +106,8 @@ fn refused(error: rustix::io::Errno) -> PyErr {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (lp, limits, *, encode, failed, expired, idle))]
+    #[pyo3(signature = (lp, limits, *, encode, failed, expired, broken, idle))]
+    #[expect(clippy::too_many_arguments, reason = "named in Python, one a hook")]
     fn new(
         py: Python<'_>,
         lp: Py<PyAny>,
@@ -96,21 +115,23 @@ impl Engine {
         encode: Py<PyAny>,
         failed: Py<PyAny>,
         expired: Py<PyAny>,
+        broken: Py<PyAny>,
         idle: Py<PyAny>,
     ) -> PyResult<Self> {
         let settings = settings(limits)?;
         Ok(Engine {
             reactor: Reactor::new(settings).map_err(refused)?,
             runtime: Arc::new(Runtime::new(py, lp)?),
-            hooks: Arc::new(Hooks { encode, failed, expired, idle }),
+            hooks: Arc::new(Hooks { encode, failed, expired, broken, idle }),
             router: Router::default(),
             routes: vec![],
             fallback: None,
             running: HashMap::new(),
             slots: vec![],
-            drains: HashMap::new(),
+            waiters: HashMap::new(),
             serial: 0,
             high_water: settings.unsent,
+            body_limit: settings.body as u64,
             polling: false,
             pump_due: false,
             panics: 0,
@@ -123,7 +144,8 @@ impl Engine {
         self.reactor.fd().as_raw_fd()
     }
 
-    #[pyo3(signature = (methods, pattern, endpoint, *, bare=false, status=200, deadline=None))]
+    #[pyo3(signature = (methods, pattern, endpoint, *, bare=false, status=200, deadline=None, streams=false, body_bytes=None))]
+    #[expect(clippy::too_many_arguments, reason = "named in Python: what a route may say")]
     fn add_route(
         &mut self,
         methods: Vec<String>,
@@ -132,17 +154,22 @@ impl Engine {
         bare: bool,
         status: u16,
         deadline: Option<f64>,
+        streams: bool,
+        body_bytes: Option<u64>,
     ) -> PyResult<()> {
         let index = self.routes.len();
         for method in &methods {
             self.router.add(method, pattern, index).map_err(PyValueError::new_err)?;
         }
-        self.routes.push(Arc::new(Route::new(endpoint, bare, status, deadline)));
+        let limit = body_bytes.unwrap_or(self.body_limit);
+        let route = Route::new(endpoint, bare, status, limit);
+        self.routes.push(Arc::new(Route { deadline, streams, ..route }));
         Ok(())
     }
 
     fn set_fallback(&mut self, endpoint: Py<PyAny>) {
-        self.fallback = Some(Arc::new(Route::new(endpoint, false, 200, None)));
+        let route = Route::new(endpoint, false, 200, self.body_limit);
+        self.fallback = Some(Arc::new(Route { streams: true, ..route }));
     }
 
     fn set_refusal(
@@ -236,15 +263,15 @@ impl Engine {
         for route in self.routes.iter().chain(&self.fallback) {
             visit.call(&route.endpoint)?;
         }
-        for hook in [&self.hooks.encode, &self.hooks.failed, &self.hooks.expired, &self.hooks.idle]
-        {
+        let Hooks { encode, failed, expired, broken, idle } = &*self.hooks;
+        for hook in [encode, failed, expired, broken, idle] {
             visit.call(hook)?;
         }
         for (task, exchange) in self.running.values() {
             visit.call(task)?;
             visit.call(exchange)?;
         }
-        for future in self.drains.values().flatten() {
+        for future in self.waiters.values().flatten() {
             visit.call(future)?;
         }
         Ok(())
@@ -254,7 +281,7 @@ impl Engine {
         self.routes.clear();
         self.fallback = None;
         self.running.clear();
-        self.drains.clear();
+        self.waiters.clear();
     }
 }
 
@@ -268,7 +295,7 @@ impl Engine {
             let event = slf.borrow_mut().reactor.next_event();
             let Some(event) = event else { break };
             let token = match &event {
-                Event::Request(incoming) => Some(incoming.token),
+                Event::Request(incoming) | Event::Head(incoming) => Some(incoming.token),
                 _ => None,
             };
             // A bug of ours costs the peer a 500, not the worker its life. No state is half
@@ -304,13 +331,14 @@ impl Engine {
     fn act(slf: &Bound<'_, Self>, event: Event) {
         let py = slf.py();
         let result = match event {
-            Event::Request(incoming) => {
+            Event::Request(incoming) | Event::Head(incoming) => {
                 Self::request(slf, incoming);
                 Ok(())
             }
             Event::Gone(token) => Self::interrupt(slf, token, Reason::Gone),
             Event::Expired(token) => Self::interrupt(slf, token, Reason::Deadline),
-            Event::Drained(token) => Self::drained(slf, token),
+            Event::Drained(token) => Self::progressed(slf, token, Wait::Drain),
+            Event::Body(token) => Self::progressed(slf, token, Wait::Body),
             Event::Idle => {
                 let idle = slf.borrow().hooks.idle.clone_ref(py);
                 idle.call0(py).map(drop)
@@ -335,9 +363,15 @@ impl Engine {
         let Some((task, exchange)) = found else { return Ok(()) };
         if reason == Reason::Gone {
             exchange.get().set_ended();
-            Self::release_drains(slf, exchange.get().serial, "cancel")?;
         }
-        Self::cancel(&task.into_bound(py), exchange.get(), reason)
+        // First the task, so that its own waiter ends with the reason; then what others wait for.
+        let serial = exchange.get().serial;
+        Self::cancel(&task.into_bound(py), exchange.get(), reason)?;
+        if reason == Reason::Gone {
+            Self::release(slf, serial, Wait::Drain, "cancel")?;
+            Self::release(slf, serial, Wait::Body, "cancel")?;
+        }
+        Ok(())
     }
 
     fn cancel(task: &Bound<'_, RequestTask>, exchange: &Exchange, reason: Reason) -> PyResult<()> {
@@ -351,14 +385,24 @@ impl Engine {
         RequestTask::cancel(task, Some(message.clone().into_any().unbind())).map(drop)
     }
 
-    fn drained(slf: &Bound<'_, Self>, token: Token) -> PyResult<()> {
+    fn progressed(slf: &Bound<'_, Self>, token: Token, wait: Wait) -> PyResult<()> {
         let serial = slf.borrow().slots.get(token.index as usize).copied().unwrap_or(0);
-        Self::release_drains(slf, serial, "set_result")
+        Self::release(slf, serial, wait, "set_result")
     }
 
-    fn release_drains(slf: &Bound<'_, Self>, serial: u64, how: &str) -> PyResult<()> {
+    /// A future that [`Engine::release`] ends.
+    pub fn waiter(slf: &Bound<'_, Self>, serial: u64, wait: Wait) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let waiters = slf.borrow_mut().drains.remove(&serial).unwrap_or_default();
+        let lp = slf.borrow().runtime.lp.clone_ref(py);
+        let future = lp.call_method0(py, intern!(py, "create_future"))?;
+        let mut engine = slf.borrow_mut();
+        engine.waiters.entry((serial, wait)).or_default().push(future.clone_ref(py));
+        Ok(future)
+    }
+
+    fn release(slf: &Bound<'_, Self>, serial: u64, wait: Wait, how: &str) -> PyResult<()> {
+        let py = slf.py();
+        let waiters = slf.borrow_mut().waiters.remove(&(serial, wait)).unwrap_or_default();
         for future in waiters {
             let future = future.bind(py);
             if calls::method(intern!(py, "done"), [future], None)?.is_truthy()? {

@@ -2,8 +2,8 @@
 //!
 //! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
 use crate::answer;
-use crate::engine::Engine;
-use poll::{Incoming, Token};
+use crate::engine::{Engine, Wait};
+use poll::{Incoming, Piece, Token};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -33,6 +33,7 @@ pub enum Reason {
 
 const STARTED: u8 = 1;
 const ENDED: u8 = 2;
+const TAKEN: u8 = 4;
 
 #[pyclass(frozen, module = "megahertz._core")]
 pub struct Exchange {
@@ -181,9 +182,50 @@ impl Exchange {
     }
 
     #[getter]
-    fn body(&self, py: Python<'_>) -> Py<PyBytes> {
+    fn body(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        if self.incoming.is_awaited() {
+            return Err(PyRuntimeError::new_err("the body is on its way: read() it"));
+        }
         let make = || PyBytes::new(py, self.incoming.body()).unbind();
-        self.body.get_or_init(py, make).clone_ref(py)
+        Ok(self.body.get_or_init(py, make).clone_ref(py))
+    }
+
+    #[getter]
+    fn streamed(&self) -> bool {
+        self.incoming.is_awaited()
+    }
+
+    /// Only the first call finds a body that came whole.
+    fn read(&self, py: Python<'_>) -> PyResult<Option<Py<PyBytes>>> {
+        if !self.incoming.is_awaited() {
+            if self.state.fetch_or(TAKEN, Relaxed) & TAKEN != 0 {
+                return Ok(Some(PyBytes::new(py, b"").unbind()));
+            }
+            return self.body(py).map(Some);
+        }
+        // The connection may serve the next request by now, whose body is none of ours.
+        let piece = if self.is_ended() {
+            None
+        } else {
+            self.engine.borrow_mut(py).reactor.take_body(self.token)
+        };
+        match piece {
+            Some(Piece::Bytes(bytes)) => {
+                Engine::pump_later(self.engine.bind(py))?;
+                Ok(Some(PyBytes::new(py, &bytes).unbind()))
+            }
+            Some(Piece::End) => Ok(Some(PyBytes::new(py, b"").unbind())),
+            Some(Piece::Later) => Ok(None),
+            Some(Piece::Failed(refusal)) => {
+                let broken = self.engine.borrow(py).hooks.broken.clone_ref(py);
+                Err(PyErr::from_value(broken.call1(py, (refusal.status(),))?.into_bound(py)))
+            }
+            None => Err(PyRuntimeError::new_err("the answer is complete, or its peer has gone")),
+        }
+    }
+
+    fn readable(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Engine::waiter(self.engine.bind(py), self.serial, Wait::Body)
     }
 
     #[getter]
@@ -248,16 +290,13 @@ impl Exchange {
     }
 
     fn drain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let lp = self.engine.borrow(py).runtime.lp.clone_ref(py);
-        let future = lp.call_method0(py, "create_future")?;
-        let mut engine = self.engine.borrow_mut(py);
-        if !self.is_ended() && engine.reactor.want_drain(self.token) {
-            let waiters = engine.drains.entry(self.serial).or_default();
-            waiters.push(future.clone_ref(py));
-        } else {
-            drop(engine);
-            future.call_method1(py, "set_result", (py.None(),))?;
+        let engine = self.engine.bind(py);
+        if !self.is_ended() && engine.borrow_mut().reactor.want_drain(self.token) {
+            return Engine::waiter(engine, self.serial, Wait::Drain);
         }
+        let lp = engine.borrow().runtime.lp.clone_ref(py);
+        let future = lp.call_method0(py, "create_future")?;
+        future.call_method1(py, "set_result", (py.None(),))?;
         Ok(future)
     }
 

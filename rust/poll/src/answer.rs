@@ -1,5 +1,5 @@
 //! Answers on their way out: whole ones, refusals, and streams with back-pressure.
-use crate::conn::{Conn, Current, LINGER, Stage, Stream};
+use crate::conn::{Conn, Current, Stage, Stream};
 use crate::outbox::Shared;
 use crate::reactor::{Event, Reactor, deadline_key, idle_key};
 use crate::token::Token;
@@ -73,6 +73,11 @@ impl Reactor {
 
     /// Answers a whole request with a refusal: the connection may go on.
     pub fn decline(&mut self, token: Token, refusal: Refusal, fields: &str) {
+        // Of a body that is too large the rest may be anything.
+        if let (Refusal::BodyTooLarge, Some(conn)) = (refusal, self.conn(token)) {
+            conn.current.keep = false;
+            self.statistics.requests -= 1;
+        }
         let answer = Arc::clone(&self.refusals[refusal as usize]);
         self.statistics.refused += 1;
         let body = Body::Copied(&answer.body);
@@ -154,19 +159,19 @@ impl Reactor {
     /// Answers bytes that make no request, and closes: what follows them means nothing.
     pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal) {
         self.statistics.refused += 1;
-        let now = self.now;
         let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
         let tail = conn.outbox.tail(&mut self.spares);
         self.refusals[refusal as usize].write_last(tail, &self.date);
-        conn.closing = true;
-        conn.stage = Stage::Linger;
-        conn.intake = None;
-        conn.inbound = vec![];
-        self.set_timeout(token, now + LINGER);
+        self.part(token);
     }
 
     fn keeps(&self, token: Token) -> bool {
-        !self.stopping && self.open(token).is_some_and(|conn| conn.current.keep)
+        let keeps = |conn: &Conn| {
+            let unread = conn.intake.as_ref();
+            conn.current.keep
+                && unread.is_none_or(|intake| intake.is_done() || intake.can_be_skipped())
+        };
+        !self.stopping && self.open(token).is_some_and(keeps)
     }
 
     /// The connection is free for its next request.
@@ -179,6 +184,9 @@ impl Reactor {
         conn.closing |= !keep;
         conn.current = Current::default();
         conn.timeout_at = timeout_at;
+        if conn.intake.is_some() && !self.leave_body(token) {
+            self.part(token);
+        }
         // The cursor that brought the request goes on by itself, and sends what it gathered.
         if self.cursor.as_ref().is_none_or(|cursor| cursor.token != token) {
             self.ready.push_back((token, rustix::event::epoll::EventFlags::empty()));

@@ -1,11 +1,11 @@
 //! One connection: what it is doing, and the next whole request out of its bytes.
 //!
 //! ```text
-//!             bytes              whole head                 whole body
-//!   Idle ─────────────▶ Head ─────────────────▶ Body ─────────────────▶ Busy
-//!    ▲                   │       (no body, or body already here: Head ─▶ Busy)
-//!    │    answered       │ refused, or closing with bytes unread
-//!    └──────── Busy      └────────────────────▶ Linger ─────▶ closed
+//!             bytes              whole head        collected            whole body
+//!   Idle ─────────────▶ Head ─────────────────▶ Busy ─────────▶ Body ─────────────▶ Busy
+//!    ▲                   │                        │
+//!    │    answered       │ refused, or closing    │ answered before its body was read
+//!    └──────── Busy      └────────────────────────┴──▶ Linger ─────▶ closed
 //! ```
 use crate::intake::{Content, Incoming, Intake};
 use crate::outbox::Outbox;
@@ -26,7 +26,7 @@ pub enum Stage {
     Idle,
     /// Part of a head is here.
     Head,
-    /// Part of a body is here.
+    /// A body is being collected for a request that will be handed over whole.
     Body,
     /// A request has been handed over and is not answered yet.
     Busy,
@@ -90,6 +90,8 @@ pub struct Conn {
 pub enum Step {
     /// A whole request, and how many of the bytes it took.
     Request(Incoming, usize),
+    /// A request whose body is still on its way.
+    Head(Incoming, usize),
     /// More is needed; so many bytes are done with.
     More(usize),
     /// Nothing that can be served.
@@ -97,17 +99,14 @@ pub enum Step {
 }
 
 impl Conn {
-    /// Looks for the next whole request at the front of `data`.
-    pub fn advance(
-        &mut self,
-        token: Token,
-        data: &[u8],
-        settings: &Settings,
-        now: u64,
-        interim: &mut Vec<u8>,
-    ) -> Step {
-        if self.intake.is_some() {
-            return self.advance_body(token, data, settings);
+    /// Looks for the next request at the front of `data`.
+    pub fn advance(&mut self, token: Token, data: &[u8], settings: &Settings, now: u64) -> Step {
+        if let Some(intake) = &mut self.intake {
+            return match intake.feed(data) {
+                Err(refusal) => Step::Refuse(refusal),
+                Ok(used) if intake.is_done() => self.whole(token, used),
+                Ok(used) => Step::More(used),
+            };
         }
         let head = match wire::parse(data, &settings.bounds) {
             Ok(Some(head)) => head,
@@ -118,37 +117,41 @@ impl Conn {
         };
         let start = head.len;
         if let Framing::Length(size) = head.framing {
-            if size > settings.body as u64 {
-                return Step::Refuse(Refusal::BodyTooLarge);
-            }
-            if let Some(bytes) = data.get(..start + size as usize) {
+            let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
+            if let Some(bytes) = end.and_then(|end| data.get(..end)) {
                 let used = bytes.len();
                 let content = Content::Behind;
                 return Step::Request(Incoming { token, head, bytes: bytes.into(), content }, used);
             }
         }
-        let intake = Intake::new(head, &data[..start], now);
-        if intake.expects() {
-            interim.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        let (intake, used) = match Intake::new(&head, &data[start..], now) {
+            Ok(begun) => begun,
+            Err(refusal) => return Step::Refuse(refusal),
+        };
+        let (bytes, used) = (data[..start].into(), start + used);
+        if intake.is_done() {
+            let content = Content::Apart(intake.into_body());
+            return Step::Request(Incoming { token, head, bytes, content }, used);
         }
         self.intake = Some(Box::new(intake));
-        self.stage = Stage::Body;
-        match self.advance_body(token, &data[start..], settings) {
-            Step::Request(incoming, used) => Step::Request(incoming, start + used),
-            Step::More(used) => Step::More(start + used),
-            refuse @ Step::Refuse(_) => refuse,
+        Step::Head(Incoming { token, head, bytes, content: Content::Awaited }, used)
+    }
+
+    /// The body has ended: of a collected request, which is whole now, or of one being answered.
+    fn whole(&mut self, token: Token, used: usize) -> Step {
+        let Some(intake) = self.intake.take_if(|intake| !intake.is_streamed()) else {
+            return Step::More(used);
+        };
+        match intake.finish(token) {
+            Some(incoming) => Step::Request(incoming, used),
+            None => Step::More(used),
         }
     }
 
-    fn advance_body(&mut self, token: Token, data: &[u8], settings: &Settings) -> Step {
-        let Some(mut intake) = self.intake.take() else { return Step::More(0) };
-        match intake.feed(data, settings.body) {
-            Err(refusal) => Step::Refuse(refusal),
-            Ok(used) if intake.is_done() => Step::Request(intake.finish(token), used),
-            Ok(used) => {
-                self.intake = Some(intake);
-                Step::More(used)
-            }
-        }
+    /// Whether its bytes are left where they are for now.
+    pub fn waits(&self, unsent: usize) -> bool {
+        let busy = self.stage == Stage::Busy
+            && !self.intake.as_ref().is_some_and(|intake| intake.has_room());
+        busy || self.outbox.len() > unsent
     }
 }

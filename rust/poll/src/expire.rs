@@ -28,7 +28,13 @@ impl Reactor {
         let key = crate::reactor::idle_key(token);
         let Some(conn) = self.conn(token) else { return };
         if conn.stage == Stage::Busy && conn.outbox.is_empty() {
-            return self.wheel.insert(key, now + settings.idle_timeout);
+            let wanted = conn.intake.as_ref().filter(|intake| intake.wanted);
+            let patience = wanted.map(|i| i.patience(settings.body_grace, settings.body_rate));
+            if patience.is_some_and(|at| at <= now) {
+                self.fail_body(token, Refusal::TooSlow);
+            }
+            let soonest = patience.filter(|&at| at > now).unwrap_or(u64::MAX);
+            return self.wheel.insert(key, soonest.min(now + settings.idle_timeout));
         }
         if let (Stage::Body, Some(intake)) = (conn.stage, &conn.intake) {
             conn.timeout_at = intake.patience(settings.body_grace, settings.body_rate);
@@ -45,6 +51,9 @@ impl Reactor {
             }
             Stage::Idle => {
                 self.statistics.idled += 1;
+                self.close(token);
+            }
+            Stage::Body if conn.intake.as_ref().is_some_and(|intake| intake.is_void()) => {
                 self.close(token);
             }
             Stage::Head | Stage::Body => {

@@ -24,6 +24,7 @@
 
 mod accept;
 mod answer;
+mod body;
 mod conn;
 mod expire;
 mod intake;
@@ -36,7 +37,7 @@ mod token;
 mod wheel;
 
 pub use answer::{Body, Prepared};
-pub use intake::{Content, Incoming};
+pub use intake::{Content, Incoming, Piece};
 pub use reactor::{Event, Reactor};
 pub use settings::Settings;
 pub use statistics::Statistics;

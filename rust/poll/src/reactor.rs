@@ -36,6 +36,11 @@ pub(crate) const READ_BYTES: usize = 64 * 1024;
 pub enum Event {
     /// A whole request; to be answered by [`Reactor::reply`] and its kin, now or later.
     Request(Incoming),
+    /// A request whose body is still on its way: to be answered by [`Reactor::collect`],
+    /// [`Reactor::hand_over`], or without its body by [`Reactor::reply`] and its kin.
+    Head(Incoming),
+    /// [`Reactor::take_body`] has news for the handler that it told to wait.
+    Body(Token),
     /// The peer left while its request was being answered.
     Gone(Token),
     /// The deadline of a request has passed.

@@ -1,5 +1,6 @@
 //! From a readable socket to whole requests.
 use crate::conn::{Current, LINGER, Stage, Step};
+use crate::intake::Incoming;
 use crate::reactor::{Event, READ_BYTES, Reactor};
 use crate::token::Token;
 use rustix::event::epoll::EventFlags;
@@ -19,17 +20,24 @@ pub(crate) struct Cursor {
 
 impl Reactor {
     pub(crate) fn dispatch(&mut self, token: Token, flags: EventFlags) {
-        if flags.contains(EventFlags::OUT) {
+        // Without a flag: an answer that ended outside a batch.
+        if flags.is_empty() || flags.contains(EventFlags::OUT) {
             self.flush(token);
         }
+        let unsent = self.settings.unsent;
         let Some(conn) = self.conn(token) else { return };
         let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
         let finished = broken || flags.contains(EventFlags::RDHUP);
         if conn.stage == Stage::Busy {
-            if finished {
+            let sends = conn.intake.as_ref().is_some_and(|intake| !intake.is_done());
+            if broken || (finished && !sends) {
                 return self.lose(token);
             }
-            conn.readable |= flags.contains(EventFlags::IN);
+            conn.eof |= finished;
+            conn.readable |= flags.intersects(EventFlags::IN | EventFlags::RDHUP);
+            if sends && !conn.waits(unsent) {
+                if conn.inbound.is_empty() { self.read(token) } else { self.resume(token) }
+            }
             return;
         }
         // With its request a peer may send its FIN (nc -N): it still reads what we answer.
@@ -37,7 +45,7 @@ impl Reactor {
         if broken {
             return self.close(token);
         }
-        if conn.outbox.len() > self.settings.unsent {
+        if conn.outbox.len() > unsent {
             let conn = &mut self.conns[token.index as usize];
             conn.readable |= flags.intersects(EventFlags::IN | EventFlags::RDHUP);
             return;
@@ -126,7 +134,9 @@ impl Reactor {
     /// The edge was old news; bytes kept from before may still make a request.
     fn without_bytes(&mut self, token: Token) {
         let conn = &mut self.conns[token.index as usize];
-        if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
+        if conn.stage == Stage::Busy {
+            // Nothing more of a streamed body for now.
+        } else if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
             self.resume(token);
         } else if (conn.eof && conn.stage != Stage::Linger)
             || (self.stopping && conn.stage == Stage::Idle && conn.served > 0)
@@ -141,6 +151,9 @@ impl Reactor {
     fn ended(&mut self, token: Token) {
         let conn = &mut self.conns[token.index as usize];
         conn.eof = true;
+        if conn.stage == Stage::Busy {
+            return self.lose(token);
+        }
         if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
             return self.resume(token);
         }
@@ -158,32 +171,37 @@ impl Reactor {
             self.recycle(cursor);
             return None;
         }
-        let waits = conn.stage == Stage::Busy || conn.outbox.len() > settings.unsent;
-        if waits || conn.closing || cursor.at == cursor.end {
+        if conn.waits(settings.unsent) || conn.closing || cursor.at == cursor.end {
             self.pause(cursor);
             return None;
         }
-        let data = &cursor.buffer[cursor.at..cursor.end];
-        let mut interim = vec![];
-        let step = conn.advance(token, data, &settings, now, &mut interim);
-        if !interim.is_empty() {
-            conn.outbox.tail(&mut self.spares).extend_from_slice(&interim);
-        }
-        match step {
+        match conn.advance(token, &cursor.buffer[cursor.at..cursor.end], &settings, now) {
             Step::Request(incoming, used) => {
                 cursor.at += used;
-                conn.stage = Stage::Busy;
-                conn.served = conn.served.wrapping_add(1);
-                let limit = settings.requests;
-                conn.current = Current {
-                    keep: incoming.head.keep && !(limit > 0 && conn.served >= limit),
-                    minor: incoming.head.minor,
-                    head_only: incoming.head.method.of(&incoming.bytes) == b"HEAD",
-                    ..Default::default()
-                };
+                self.occupy(token, &incoming);
                 self.statistics.requests += 1;
                 self.cursor = Some(cursor);
                 Some(Event::Request(incoming))
+            }
+            Step::Head(incoming, used) => {
+                cursor.at += used;
+                self.occupy(token, &incoming);
+                self.statistics.requests += 1;
+                self.cursor = Some(cursor);
+                Some(Event::Head(incoming))
+            }
+            Step::More(used) if conn.stage == Stage::Busy => {
+                cursor.at += used;
+                self.tell_body(token);
+                self.cursor = Some(cursor);
+                None
+            }
+            Step::More(used) if conn.stage == Stage::Body && conn.intake.is_none() => {
+                // A body that nobody wanted has been read.
+                cursor.at += used;
+                conn.stage = Stage::Idle;
+                self.cursor = Some(cursor);
+                None
             }
             Step::More(used) => {
                 cursor.at += used;
@@ -192,11 +210,31 @@ impl Reactor {
             }
             Step::Refuse(refusal) => {
                 cursor.at = cursor.end;
-                self.refuse(token, refusal);
+                if conn.stage == Stage::Busy {
+                    self.fail_body(token, refusal);
+                } else if conn.intake.as_ref().is_some_and(|intake| intake.is_void()) {
+                    self.part(token);
+                } else {
+                    self.refuse(token, refusal);
+                }
                 self.pause(cursor);
                 None
             }
         }
+    }
+
+    /// The connection belongs to this request until it is answered.
+    fn occupy(&mut self, token: Token, incoming: &Incoming) {
+        let limit = self.settings.requests;
+        let conn = &mut self.conns[token.index as usize];
+        conn.stage = Stage::Busy;
+        conn.served = conn.served.wrapping_add(1);
+        conn.current = Current {
+            keep: incoming.head.keep && !(limit > 0 && conn.served >= limit),
+            minor: incoming.head.minor,
+            head_only: incoming.head.method.of(&incoming.bytes) == b"HEAD",
+            ..Default::default()
+        };
     }
 
     /// Keeps the unfinished rest with its connection, and its clock running.
@@ -237,9 +275,8 @@ impl Reactor {
             self.recycle(cursor);
         }
         let conn = &mut self.conns[token.index as usize];
-        let waits = conn.stage == Stage::Busy || conn.outbox.len() > self.settings.unsent;
         if full || conn.eof {
-            if waits {
+            if conn.waits(self.settings.unsent) {
                 conn.readable = true;
             } else if !conn.closing || conn.stage == Stage::Linger {
                 self.again.push(token);

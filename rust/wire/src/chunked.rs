@@ -50,6 +50,11 @@ impl Chunked {
         self.state == State::Done
     }
 
+    /// Octets that the chunk begun last has still to bring.
+    pub fn owed(&self) -> u64 {
+        if self.state == State::Data { self.left } else { 0 }
+    }
+
     /// Decodes the front of `input` onto `out`, which may grow to `most` octets; gives how much
     /// of the input was of this body.
     ///

@@ -14,12 +14,24 @@ from typing import Self
 from megahertz.engine.native import Engine
 from megahertz.engine.service import Service
 from megahertz.engine.statistics import ServerStatistics
-from megahertz.errors import BadRoute, DeadlineExceeded, Misused
+from megahertz.errors import BadRoute, BodyRefused, DeadlineExceeded, Misused
 from megahertz.settings import Limits
 
 CLEAN_UP = 1.0
 """Seconds that handlers cancelled after the grace have for their `finally`; within the 2 s that
 Kubernetes adds to a termination grace that ran out in a preStop hook."""
+
+
+_BROKEN = {
+    400: "the body's framing is malformed",
+    408: "the body arrives slower than allowed",
+    413: "the body is larger than allowed",
+    431: "the trailers are larger than allowed",
+}
+
+
+def _broken(status: int) -> BodyRefused:
+    return BodyRefused(status, _BROKEN.get(status, ""))
 
 
 def _expired(seconds: float) -> DeadlineExceeded:
@@ -74,6 +86,7 @@ class Server:
             encode=service.encode,
             failed=service.failed,
             expired=_expired,
+            broken=_broken,
             idle=self._idle.set,
         )
         for status, answer in service.refusals.items():
@@ -87,6 +100,8 @@ class Server:
                     bare=route.bare,
                     status=route.status,
                     deadline=route.deadline,
+                    streams=route.streams,
+                    body_bytes=route.body_bytes,
                 )
             except ValueError as error:
                 raise BadRoute(f"{'/'.join(route.methods)} {route.pattern}: {error}") from error

@@ -27,6 +27,9 @@ class Route:
         status: of answers that are not an `Answer` and not None.
         deadline: seconds from the parsed request to the answer; then the handler is cancelled
             and `Service.failed` gets a `DeadlineExceeded`.
+        streams: a body that has not come with its head is left to the endpoint
+            (`Exchange.read`); otherwise the endpoint is called when it is whole.
+        body_bytes: the most that a body may have, in place of `Limits.body_bytes`.
     """
 
     methods: tuple[str, ...]
@@ -35,6 +38,8 @@ class Route:
     bare: bool = False
     status: int = 200
     deadline: float | None = None
+    streams: bool = False
+    body_bytes: int | None = None
 
 
 class Service(Protocol):

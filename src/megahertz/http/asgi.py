@@ -118,15 +118,21 @@ class _Cycle:
         self._gone: asyncio.Future[None] | None = None
 
     async def receive(self) -> Message:
-        """The whole body first, then nothing until the client is gone or has its answer."""
-        if not self._received:
-            self._received = True
-            return {"type": "http.request", "body": self._exchange.body, "more_body": False}
+        """The body first, in pieces, then nothing until the client is gone or has its answer."""
+        if not (self._received or self._exchange.closed):
+            piece = await self._piece()
+            self._received = not (self._exchange.streamed and piece)
+            return {"type": "http.request", "body": piece, "more_body": not self._received}
         if not (self._left or self._exchange.closed):
             if self._gone is None:
                 self._gone = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._gone)
         return {"type": "http.disconnect"}
+
+    async def _piece(self) -> bytes:
+        while (piece := self._exchange.read()) is None:
+            await self._exchange.readable()
+        return piece
 
     async def send(self, message: Message) -> None:
         """The start of the response, then its body in one or more pieces."""

@@ -95,6 +95,14 @@ class Dependencies:
         return _threaded(self.bind(bound(call), signature), self.threads)
 
 
+def takes_body(signature: Signature, names: Sequence[str], where: str) -> bool:
+    """Whether it or one of its dependencies, which are no circle, has the body as a parameter."""
+    calls = [item.kind.call for item in signature.parameters if item.source == "depends"]
+    return any(item.source == "body" for item in signature.parameters) or any(
+        takes_body(read(call, names, where, whole=True), names, where) for call in calls
+    )
+
+
 async def solve(steps: Sequence[Step], request: Request, stack: AsyncExitStack) -> list[Any]:
     """The results of all steps; what must be cleaned up is on the stack."""
     solved: list[Any] = []

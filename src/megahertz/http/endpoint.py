@@ -14,7 +14,7 @@ from megahertz.engine import Answer, Exchange, Route
 from megahertz.errors import BadSettings, RateLimited
 from megahertz.govern import GCRA, Bulkhead
 from megahertz.http.bind import compile_binder
-from megahertz.http.depends import Dependencies, solve
+from megahertz.http.depends import Dependencies, solve, takes_body
 from megahertz.http.params import MISSING
 from megahertz.http.problems import problem
 from megahertz.http.request import Place, Request
@@ -67,6 +67,9 @@ def compile_route(declared: Declared, around: Surroundings) -> Route:
         bare=bare and outer is call,
         status=declared.status,
         deadline=declared.policy.deadline,
+        streams=is_async(declared.handler)
+        and not takes_body(signature, place.names, declared.where),
+        body_bytes=declared.body_bytes,
     )
 
 

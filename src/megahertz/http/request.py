@@ -47,12 +47,14 @@ class Request:
     It owns its bytes: it may be kept after the answer, in a task or a queue.
     """
 
-    __slots__ = ("_cookies", "_exchange", "_place", "_query", "_state")
+    __slots__ = ("_body", "_cookies", "_exchange", "_place", "_query", "_state", "_streamed")
 
     # Made when they are first read: most handlers read none, and each costs 20 ns to preset.
+    _body: bytes
     _query: Fields
     _cookies: dict[str, str]
     _state: State
+    _streamed: bool
 
     def __init__(self, exchange: Exchange, place: Place = NOWHERE) -> None:
         self._exchange = exchange
@@ -129,21 +131,48 @@ class Request:
             return self._state
 
     async def body(self) -> bytes:
-        """The whole body."""
-        return self._exchange.body
+        """The whole body.
+
+        Raises:
+            HTTPError: the rest of it is too large (413), too slow (408) or malformed (400).
+        """
+        if not self._exchange.streamed:
+            return self._exchange.body
+        try:
+            return self._body
+        except AttributeError:
+            self._body = b"".join([piece async for piece in self.stream()])
+            return self._body
 
     async def json(self) -> Any:
         """The body as JSON; `Invalid` with status 400 where it is none."""
         try:
-            return _JSON.decode(self._exchange.body)
+            return _JSON.decode(await self.body())
         except (msgspec.DecodeError, RecursionError) as error:
             problem = {"where": "body", "rule": str(error)}
             raise Invalid("The body is not JSON", [problem], status_code=400) from None
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body in pieces: one, as the engine has it whole before the handler runs."""
-        if self._exchange.body:
-            yield self._exchange.body
+        """The body in pieces, as they arrive; what is not asked for stays in the socket.
+
+        Raises:
+            HTTPError: as `body`.
+            RuntimeError: read before by `stream`, and gone.
+        """
+        exchange = self._exchange
+        if hasattr(self, "_body") or not exchange.streamed:
+            body = await self.body()
+            if body:
+                yield body
+            return
+        if hasattr(self, "_streamed"):
+            raise RuntimeError("the body was read by stream() before: keep what it gave")
+        self._streamed = True
+        while (piece := exchange.read()) != b"":
+            if piece is None:
+                await exchange.readable()
+            else:
+                yield piece
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"

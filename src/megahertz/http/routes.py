@@ -20,6 +20,7 @@ class Options(TypedDict, total=False):
     status_code: int
     policy: Policy | None
     name: str | None
+    body_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Declared:
         status: of answers that the handler does not make itself.
         policy: its own over its routers'.
         name: the handler's unless given.
+        body_bytes: the most that a body may have; None: what the server's limits say.
         layers: the outermost first.
     """
 
@@ -44,6 +46,7 @@ class Declared:
     status: int
     policy: Policy
     name: str
+    body_bytes: int | None = None
     layers: tuple[Layer, ...] = ()
 
     @property
@@ -74,6 +77,7 @@ class Router:
         status_code: int = 200,
         policy: Policy | None = None,
         name: str | None = None,
+        body_bytes: int | None = None,
     ) -> Callable[[H], H]:
         """Declares the decorated function as what answers `methods` on `path`.
 
@@ -83,13 +87,15 @@ class Router:
             status_code: of answers that the handler does not make itself.
             policy: its rules; what it leaves open is inherited.
             name: for listings; the function's unless given.
+            body_bytes: the most that a body may have, in place of `Limits.body_bytes`.
 
         Raises:
             BadRoute: a path or a signature that cannot be served.
         """
 
         def declare(handler: H) -> H:
-            self._declare(path, methods, handler, status_code, policy or Policy(), name)
+            declared = self._declared(path, methods, handler, status_code, name)
+            self._own.append(replace(declared, policy=policy or Policy(), body_bytes=body_bytes))
             return handler
 
         return declare
@@ -162,30 +168,27 @@ class Router:
             layers=(*self._layers, *route.layers),
         )
 
-    def _declare(
-        self,
+    @staticmethod
+    def _declared(
         path: str,
         methods: Sequence[str],
         handler: Callable[..., Any],
         status: int,
-        policy: Policy,
         name: str | None,
-    ) -> None:
+    ) -> Declared:
         upper = tuple(method.upper() for method in methods)
         where = _where(upper, path, handler)
         pattern = parse(path)
         _check(where, upper, handler, status)
         read(handler, pattern.names, where)
-        self._own.append(
-            Declared(
-                methods=upper,
-                path=path,
-                pattern=pattern,
-                handler=handler,
-                status=status,
-                policy=policy,
-                name=name or str(getattr(handler, "__name__", type(handler).__name__)),
-            )
+        return Declared(
+            methods=upper,
+            path=path,
+            pattern=pattern,
+            handler=handler,
+            status=status,
+            policy=Policy(),
+            name=name or str(getattr(handler, "__name__", type(handler).__name__)),
         )
 
 
