@@ -59,8 +59,9 @@ format: install ## write the house format
 	$(BIN)/ruff format .
 	$(CARGO) fmt --manifest-path $(MANIFEST) --all
 
-bench: install ## hello JSON beside a C floor and fasthttp
-	$(BIN)/python -m benchmarks
+bench: install ## every work beside its peers; WORK=hello,post PEERS=fasthttp ROUNDS= SECONDS=
+	benchmarks/tools.sh
+	$(BIN)/python -m benchmarks --work "$(WORK)" --peers "$(PEERS)" $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CHECK),--check)
 
 docs: install ## build the pages into site/
 	$(BIN)/mkdocs build --quiet --strict

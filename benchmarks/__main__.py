@@ -1,49 +1,114 @@
-"""`python -m benchmarks`: hello JSON beside a C floor and fasthttp."""
+"""`python -m benchmarks`: what a request costs here and elsewhere, side by side."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import click
 from rich.console import Console
 
-from benchmarks import generator, method, result
-from benchmarks.peer import peers
-from megahertz.load import pair
+from benchmarks.build import Missing
+from benchmarks.idle import measure_idle
+from benchmarks.limits import raise_limits
+from benchmarks.meter import Meter, expected
+from benchmarks.method import describe, measure, serving
+from benchmarks.peer import chosen
+from benchmarks.promise import judged
+from benchmarks.result import Found, result, save
+from benchmarks.table import show
+from benchmarks.work import WORKS, Work
+
+NOT_SAVED = "not saved: some peers only, fewer than 5 rounds of 1 s, or no release build of us"
+RELEASE = Path(sys.prefix) / ".native-release"
+"""The mark that `make install` leaves."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asks for; None is a work's own."""
+
+    peers: tuple[str, ...]
+    rounds: int | None
+    seconds: float | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its results may stand for the project: all peers, and rounds enough."""
+        rounds, seconds = self.rounds or 5, self.seconds or 1.0
+        return not self.peers and rounds >= 5 and seconds >= 1.0 and RELEASE.exists()
 
 
 @click.command()
-@click.option("--rounds", default=7, show_default=True, help="At least 5 for a median that holds.")
-@click.option("--seconds", default=2.0, show_default=True, help="Of each server in each round.")
-@click.option("--generator", "asker", type=click.Choice(["auto", "wrk", "mhz"]), default="auto")
-@click.option("--only", multiple=True, help="A peer by name; may be repeated.")
+@click.option("--work", default="", help="Names, with commas; all when left out.")
+@click.option("--peers", default="", help="Parts of names, with commas; ours are always there.")
+@click.option("--rounds", type=click.IntRange(1), help="At least 5 for a median that holds.")
+@click.option("--seconds", type=float, help="Of each server in each round.")
 @click.option("--check", is_flag=True, help="Exit with 1 when a promise is not kept.")
-def main(rounds: int, seconds: float, asker: str, only: tuple[str, ...], check: bool) -> None:
-    """CPU a request of `GET /`, side by side.
+@click.option("--list", "listing", is_flag=True, help="The works and their peers; no run.")
+def main(
+    work: str, peers: str, rounds: int | None, seconds: float | None, check: bool, listing: bool
+) -> None:
+    """CPU a request, throughput and P99, side by side.
 
     \b
-    python -m benchmarks --rounds 7 --seconds 2
+    python -m benchmarks --work hello --peers fasthttp,granian --rounds 5 --seconds 1
     """
     console = Console()
-    name, load = generator.choose(asker)
-    chosen = [peer for peer in peers() if not only or peer.name in only]
-    with (
-        console.status("building") as status,
-        method.serving(chosen, lambda said: console.print(f"[yellow]{said}")) as running,
-    ):
-        measured = method.measure(running, load, rounds=rounds, seconds=seconds, tell=status.update)
-    cores = pair()
-    found = result.result(
-        chosen,
-        measured,
-        generator=name,
-        connections=generator.CONNECTIONS,
-        rounds=rounds,
-        seconds=seconds,
-        cores="server on core {}, generator on core {}".format(*cores) if cores else "one core",
-    )
-    result.show(found, console)
-    if not only:
-        console.print(f"[dim]{result.save(found)}")
-    if check and (said := result.broken(found)):
-        console.print("\n".join(f"[red]{line}" for line in said))
+    if listing:
+        return _list(console)
+    names = _split(work) or tuple(WORKS)
+    if unknown := sorted({*names} - {*WORKS}):
+        raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(WORKS)}")
+    order = Order(_split(peers), rounds, seconds)
+    try:
+        found = _measured([WORKS[name] for name in names], order, console)
+    except (Missing, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    if not _judged(found, console) and check:
         raise SystemExit(1)
+
+
+def _measured(works: list[Work], order: Order, console: Console) -> dict[str, Found]:
+    """Each work's result, shown and saved as soon as it is there."""
+    found: dict[str, Found] = {}
+    raise_limits(max((point.connections for it in works for point in it.points), default=0))
+    with Meter(console, expected(works, order.rounds, order.seconds)) as meter:
+        for work in works:
+            found[work.name] = one = _one(work, order, meter)
+            show(one, console)
+            console.print(f"[dim]{save(one) if order.is_whole else NOT_SAVED}")
+    return found
+
+
+def _one(work: Work, order: Order, meter: Meter) -> Found:
+    missing: dict[str, str] = {}
+    rounds, seconds = order.rounds or work.rounds, order.seconds or work.seconds
+    with serving(work, chosen(work.peers, order.peers), missing, meter) as running:
+        if work.name == "idle":
+            rounds = 1
+            points = measure_idle(work, running, missing, seconds=order.seconds, tell=meter)
+        else:
+            points = measure(
+                work, running, missing, rounds=rounds, seconds=order.seconds, tell=meter
+            )
+        return result(work, points, missing, method=describe(rounds, seconds))
+
+
+def _judged(found: dict[str, Found], console: Console) -> bool:
+    """Tells what has become of the promises about these works; whether all hold."""
+    verdicts = [it for it in judged(found.get) if it.promise.work in found]
+    for verdict in verdicts:
+        console.print(str(verdict), style="green" if verdict.holds else "red", highlight=False)
+    return all(verdict.holds for verdict in verdicts)
+
+
+def _list(console: Console) -> None:
+    for work in WORKS.values():
+        console.print(f"[bold]{work.name}[/]: {work.what}\n  {', '.join(work.peers)}")
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 if __name__ == "__main__":

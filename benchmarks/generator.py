@@ -1,50 +1,80 @@
-"""Who asks: wrk where it is installed, else `mhz load`."""
+"""Who asks: wrk, with a script that sends our requests and tells exact percentiles."""
 
 import json
-import re
-import shutil
+import math
+import signal
 import subprocess
-import sys
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-CONNECTIONS = 64
-"""Enough that no server waits for the generator; the spike's table has the same."""
+from benchmarks.build import tool
+from benchmarks.work import Ask, Point
 
-Generator = Callable[[str, float], tuple[int, float]]
-"""Loads a URL for so many seconds; gives the number of answers, all good, and their rate."""
+SCRIPT = Path(__file__).parent / "wrk.lua"
+NEED = "wrk (Debian: apt-get install wrk)"
+TIMEOUT = 10
+"""Seconds that an answer may take: at 10,000 connections the slowest server needs more than
+wrk's own 2."""
 
 
 class Bad(Exception):
     """Answers that were wrong or missing: a figure would mean nothing."""
 
 
-def choose(name: str) -> tuple[str, Generator]:
-    """The generator of that name; `auto` prefers wrk."""
-    if name == "auto":
-        name = "wrk" if shutil.which("wrk") else "mhz"
-    return name, {"wrk": _wrk, "mhz": _mhz}[name]
+@dataclass(frozen=True)
+class Seen:
+    """What wrk saw.
+
+    Attributes:
+        answers: all of them good.
+        seconds: that they took.
+        p99: seconds; corrected by wrk for what a stall kept it from sending.
+    """
+
+    answers: int
+    seconds: float
+    p99: float
 
 
-def _wrk(url: str, seconds: float) -> tuple[int, float]:
-    # wrk counts in whole seconds
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", url]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    bad = re.search(r"(Non-2xx.*|Socket errors:.*)", text)
-    found = re.search(r"(\d+) requests in", text)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    if bad or not found or not rate:
-        raise Bad(f"{url}: {bad[0] if bad else text}")
-    return int(found[1]), float(rate[1])
+def check() -> None:
+    """Raises `Missing` when wrk is not there."""
+    tool("wrk", NEED)
 
 
-def _mhz(url: str, seconds: float) -> tuple[int, float]:
-    mhz = str(Path(sys.executable).parent / "mhz")
-    with NamedTemporaryFile(suffix=".json") as file:
-        options = ["-c", str(CONNECTIONS), "-d", str(seconds), "--warmup", "0", "--json", file.name]
-        done = subprocess.run([mhz, "load", url, *options], capture_output=True, text=True)
-        if done.returncode:
-            raise Bad(f"{url}: {done.stdout}{done.stderr}")
-        report = json.loads(Path(file.name).read_text())
-        return report["answered"], report["qps"]
+def load(base: str, ask: Ask, point: Point, seconds: float) -> Seen:
+    """Closed loop for so many seconds.
+
+    Raises:
+        Bad: a wrong or missing answer, or none at all.
+    """
+    with NamedTemporaryFile() as body:
+        extra = []
+        if ask.body is not None:
+            body.write(ask.body)
+            body.flush()
+            extra = [body.name]
+        command = ["wrk", "-t1", f"-c{point.connections}", f"-d{math.ceil(seconds) + 1}s"]
+        command += [f"--timeout={TIMEOUT}s", "-s", str(SCRIPT), base + ask.target, "--"]
+        return _read(base + ask.target, _run([*command, str(point.pipeline), *extra], seconds))
+
+
+def _run(command: list[str], seconds: float) -> str:
+    """wrk's own duration is in whole seconds; SIGINT ends it earlier, and in good order."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        return process.communicate(timeout=60)[0]
+
+
+def _read(url: str, text: str) -> Seen:
+    last = text.rstrip().rpartition("\n")[2]
+    if not last.startswith("{"):
+        raise Bad(f"{url}: {text.strip()[-400:]}")
+    found = json.loads(last)
+    if found["bad"] or not found["answers"]:
+        raise Bad(f"{url}: {found['answers']} answers, errors: {found['errors']}")
+    return Seen(found["answers"], found["seconds"], found["p99"] / 1e6)

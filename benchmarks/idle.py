@@ -1,23 +1,98 @@
-"""`python -m benchmarks.idle`: what ten thousand open connections cost while nothing happens."""
+"""What open connections cost while nothing happens; `python -m benchmarks.idle` for us alone."""
 
-import resource
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
-from megahertz.load import usage
+from benchmarks.build import Missing
+from benchmarks.limits import raise_limits
+from benchmarks.method import Points, Tell, serving
+from benchmarks.peer import OURS
+from benchmarks.server import Server
+from benchmarks.work import WORKS, Work
+from megahertz.load import pair, pinned
 
 ASK = b"GET / HTTP/1.1\r\nHost: idle\r\n\r\n"
+FIRST = 1000
+"""Connections that come and go before memory is looked at: the buffers that all share are there."""
 
 
-def asked(port: int) -> socket.socket:
+def measure_idle(
+    work: Work,
+    running: Sequence[Server],
+    missing: dict[str, str],
+    *,
+    seconds: float | None,
+    tell: Tell,
+) -> Points:
+    """For each peer its share of a core without and with connections, and bytes for each."""
+    long, results = seconds or work.seconds, {}
+    tell(f"{work.name}: watching all without connections")
+    shares = _watched(running, long)
+    cores = pair()
+    with pinned(cores[1] if cores else None):
+        for point in work.points:
+            at_point = results.setdefault(point.name, {})
+            for server, share in zip(running, shares, strict=True):
+                tell(f"{work.name}: {point.name} connections to {server.peer.name}", long)
+                try:
+                    found = _held(server, point.connections, long)
+                except OSError as why:
+                    missing[f"{server.peer.name} at {point.name}"] = str(why)
+                    continue
+                at_point[server.peer.name] = {"idle_cpu": [share], **found}
+    return results
+
+
+def _watched(running: Sequence[Server], seconds: float) -> list[float]:
+    for server in running:
+        server.resume()
+    time.sleep(0.5)  # what being stopped has put off is done
+    before = [server.usage().cpu for server in running]
+    time.sleep(seconds)
+    after = [server.usage().cpu for server in running]
+    for server in running:
+        server.pause()
+    return [(late - early) / seconds for early, late in zip(before, after, strict=True)]
+
+
+def _held(server: Server, connections: int, seconds: float) -> dict[str, list[float]]:
+    server.resume()
+    try:
+        for _ in range(min(FIRST, connections)):
+            _asked(server).close()
+        before = server.usage()
+        with _open(server, connections):
+            first = server.usage()
+            time.sleep(seconds)
+            last = server.usage()
+    finally:
+        server.pause()
+    grown = max(first.rss, last.rss) - before.rss
+    return {"held_cpu": [(last.cpu - first.cpu) / seconds], "bytes": [grown / connections]}
+
+
+@contextmanager
+def _open(server: Server, connections: int) -> Iterator[None]:
+    peers: list[socket.socket] = []
+    try:
+        while len(peers) < connections:
+            peers.append(_asked(server))
+        yield
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def _asked(server: Server) -> socket.socket:
     """A connection that has had one answer and stays open."""
-    peer = socket.create_connection(("127.0.0.1", port))
+    peer = socket.create_connection(("127.0.0.1", int(server.base.rpartition(":")[2])), 10)
     peer.sendall(ASK)
-    peer.recv(4096)
+    if not peer.recv(4096).startswith(b"HTTP/1.1 200"):
+        raise ConnectionError("no answer to the first request of a connection")
     return peer
 
 
@@ -26,28 +101,14 @@ def asked(port: int) -> socket.socket:
 @click.option("--seconds", default=5.0, show_default=True, help="To watch the CPU for.")
 def main(connections: int, seconds: float) -> None:
     """Bytes of memory a connection, and CPU while all of them are idle."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    command = [sys.executable, "-m", "megahertz", "run", "examples.hello:app", "--port", "0"]
-    command += ["--limit", "idle_timeout=600", "--log-level", "error"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        said = server.stdout.readline() if server.stdout else ""
-        port = int(said.partition(" (")[0].rpartition(":")[2])
-        for _ in range(1000):
-            asked(port).close()
-        before = usage(server.pid).rss
-        peers = [asked(port) for _ in range(connections)]
-        at_first = usage(server.pid)
-        time.sleep(seconds)
-        grown, used = at_first.rss - before, usage(server.pid).cpu - at_first.cpu
-        click.echo(f"{grown / connections:.0f} bytes a connection, {connections:,} open")
-        click.echo(f"{used * 1e3:.1f} ms of CPU in {seconds:g} s")
-        for peer in peers:
-            peer.close()
-    finally:
-        server.terminate()
-        server.wait(60)
+    raise_limits(connections)
+    work, missing = WORKS["idle"], {}
+    with serving(work, OURS[:1], missing, lambda _: None) as running:
+        for why in missing.values():
+            raise Missing(why)
+        found = _held(running[0], connections, seconds)
+    click.echo(f"{found['bytes'][0]:.0f} bytes a connection, {connections:,} open")
+    click.echo(f"{found['held_cpu'][0] * seconds * 1e3:.1f} ms of CPU in {seconds:g} s")
 
 
 if __name__ == "__main__":

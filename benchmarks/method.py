@@ -1,140 +1,147 @@
 """How it is measured.
 
-All servers are up at once, on core 0; the generator is on core 1. Each round asks every server in
-turn (A B C A B C), so that a slow minute of the machine falls on all of them, and takes the CPU of
-the server's process tree before and after. Medians of the rounds are compared, never figures of
-different runs.
+All servers of a work are up at once, on core 0; the generator is on core 1. Each round asks every
+server in turn (A B C A B C), so that a slow minute of the machine falls on all of them; those whose
+turn it is not are stopped (SIGSTOP), and each has a short burst before its turn counts. The CPU of
+the server's process tree is taken before and after. Medians of the rounds are compared, never
+figures of different runs.
 """
 
-import json
-import os
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
-from tempfile import TemporaryFile
 
-from benchmarks.generator import Generator
-from benchmarks.peer import Missing, Peer
-from megahertz.load import pair, pinned, usage
+from benchmarks import generator
+from benchmarks.build import Missing
+from benchmarks.generator import Bad
+from benchmarks.peer import peers
+from benchmarks.server import Server, started
+from benchmarks.store import store
+from benchmarks.work import Point, Work
+from megahertz.load import pair, pinned
 
-EXPECTED = {"msg": "ok"}
+SETTLE = 0.2
+"""Seconds of load before a turn counts: caches are cold and the server has just been woken."""
+
+Tell = Callable[..., None]
+"""`tell(text, seconds)`: what begins now, and how long it takes."""
 
 
 @dataclass
 class Measured:
-    """One peer's rounds.
+    """One peer's rounds at one point.
 
     Attributes:
         cpu_us: microseconds of server CPU a request, by round.
         rps: answers a second, by round.
-        rss: resident bytes after the last round.
+        p99_us: microseconds, by round; none where requests are pipelined.
+        rss: resident bytes, by round.
     """
 
     cpu_us: list[float] = field(default_factory=list)
     rps: list[float] = field(default_factory=list)
-    rss: int = 0
+    p99_us: list[float] = field(default_factory=list)
+    rss: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, list[float]]:
+        """By name, for the result."""
+        return {name: values for name, values in vars(self).items() if values}
 
 
-@dataclass(frozen=True)
-class Running:
-    """A peer that answers."""
-
-    peer: Peer
-    pid: int
-    url: str
-
-
-def measure(
-    running: Sequence[Running],
-    generator: Generator,
-    *,
-    rounds: int,
-    seconds: float,
-    tell: Callable[[str], None],
-) -> dict[str, Measured]:
-    """Interleaved rounds over all; one more, first, warms up and is thrown away."""
-    results = {server.peer.name: Measured() for server in running}
-    cores = pair()
-    with pinned(cores[1] if cores else None):
-        for number in range(rounds + 1):
-            for server in running:
-                tell(f"round {number} of {rounds}: {server.peer.name}")
-                _round(server, generator, seconds, results[server.peer.name] if number else None)
-    return results
-
-
-def _round(server: Running, generator: Generator, seconds: float, into: Measured | None) -> None:
-    before = usage(server.pid)
-    answers, rate = generator(server.url, seconds if into is not None else 1.0)
-    after = usage(server.pid)
-    if into is not None:
-        into.cpu_us.append((after.cpu - before.cpu) / answers * 1e6)
-        into.rps.append(rate)
-        into.rss = after.rss
+Points = dict[str, dict[str, dict[str, list[float]]]]
+"""By point, peer and figure: the rounds."""
 
 
 @contextmanager
-def serving(peers: Sequence[Peer], tell: Callable[[str], None]) -> Iterator[list[Running]]:
-    """Builds and starts all; what cannot run is told and left out."""
+def serving(
+    work: Work, names: Sequence[str], missing: dict[str, str], tell: Tell
+) -> Iterator[list[Server]]:
+    """Builds, starts and verifies all; says in `missing` why one cannot run."""
     with ExitStack() as stack:
+        environment = stack.enter_context(store()) if work.redis else {}
         running = []
-        for peer in peers:
-            try:
-                running.append(stack.enter_context(_server(peer)))
-            except Missing as why:
-                tell(f"without {peer.name}: {why}")
+        for name in names:
+            tell(f"{work.name}: building and starting {name}")
+            with ExitStack() as own:
+                try:
+                    server = own.enter_context(started(peers()[name], environment))
+                    server.verify(work.asks)
+                except Missing as why:
+                    missing[name] = str(why)
+                    continue
+                stack.push(own.pop_all())
+            server.pause()
+            running.append(server)
         yield running
 
 
-@contextmanager
-def _server(peer: Peer) -> Iterator[Running]:
-    port = _free_port()
-    command = [word.format(port=port) for word in peer.build()]
+def measure(
+    work: Work,
+    running: Sequence[Server],
+    missing: dict[str, str],
+    *,
+    rounds: int,
+    seconds: float | None,
+    tell: Tell,
+) -> Points:
+    """Every point; a peer with wrong answers at one of them is left out there, and told."""
+    generator.check()
     cores = pair()
-    with TemporaryFile() as said:
-        with pinned(cores[0] if cores else None):
-            process = subprocess.Popen(
-                command, env=os.environ | peer.environment, stdout=said, stderr=said
-            )
-        try:
-            if not _answers(process, port):
-                said.seek(0)
-                raise Missing(f"did not answer: {said.read().decode().strip()[-400:]}")
-            yield Running(peer, process.pid, f"http://127.0.0.1:{port}/")
-        finally:
-            process.terminate()
-            process.wait(10)
+    with pinned(cores[1] if cores else None):
+        return {
+            point.name: _point(work, point, running, missing, rounds, seconds, tell)
+            for point in work.points
+        }
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def _point(
+    work: Work,
+    point: Point,
+    running: Sequence[Server],
+    missing: dict[str, str],
+    rounds: int,
+    seconds: float | None,
+    tell: Tell,
+) -> dict[str, dict[str, list[float]]]:
+    results = {server.peer.name: Measured() for server in running}
+    long = seconds or point.seconds or work.seconds
+    for number in range(1, rounds + 1):
+        for server in running:
+            name = server.peer.name
+            if name not in results:
+                continue
+            tell(f"{work.name} {point.name}: round {number} of {rounds}, {name}", long)
+            try:
+                _turn(server, work, point, long, results[name])
+            except Bad as why:
+                missing[f"{name} at {point.name}"] = str(why)
+                del results[name]
+    return {name: measured.figures() for name, measured in results.items()}
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    until = time.monotonic() + 10
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            _check(port)
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return True
-    return False
-
-
-def _check(port: int) -> None:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+def _turn(server: Server, work: Work, point: Point, seconds: float, into: Measured) -> None:
+    ask, warm = work.asks[0], Point(min(point.connections, 64), point.pipeline)
+    server.resume()
     try:
-        connection.request("GET", "/")
-        answer = connection.getresponse()
-        body = json.loads(answer.read())
+        generator.load(server.base, ask, warm, min(SETTLE * (1 if into.rss else 3), seconds))
+        before = server.usage()
+        seen = generator.load(server.base, ask, point, seconds)
+        after = server.usage()
     finally:
-        connection.close()
-    if answer.status != 200 or body != EXPECTED:
-        raise Missing(f"answers {answer.status} {body!r} instead of {EXPECTED}")
+        server.pause()
+    into.cpu_us.append((after.cpu - before.cpu) / seen.answers * 1e6)
+    into.rps.append(seen.answers / seen.seconds)
+    if point.pipeline == 1:  # else wrk times a batch, and its correction knows no batches
+        into.p99_us.append(seen.p99 * 1e6)
+    into.rss.append(float(after.rss))
+
+
+def describe(rounds: int, seconds: float) -> Mapping[str, object]:
+    """The method as the result tells it."""
+    cores = pair()
+    return {
+        "generator": "wrk",
+        "rounds": rounds,
+        "seconds": seconds,
+        "cores": "server on core {}, generator on core {}".format(*cores) if cores else "one core",
+    }

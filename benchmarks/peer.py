@@ -1,19 +1,24 @@
-"""Who is compared: the same `GET /` -> `{"msg":"ok"}` from a C floor, from Go and from us."""
+"""Who is compared: a C floor, servers of Go, Python and Node, and us."""
 
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-HERE = Path(__file__).parent
-CACHE = HERE / ".cache"
+from benchmarks.build import (
+    ROOT,
+    Missing,
+    compiled,
+    go,
+    go_module,
+    go_version,
+    package,
+    python,
+    says,
+    tool,
+)
 
-
-class Missing(Exception):
-    """A peer that cannot run here; says what is needed."""
+OURS = ("megahertz", "megahertz uvloop")
+FLOOR = "floor"
+PACKAGE = "benchmarks.peers.python"
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Peer:
     """One server.
 
     Attributes:
-        name: in tables and results.
+        name: in tables and results; `application on server` where an application is compared.
         build: gives the command; `{port}` in it is filled in.
         environment: added to ours.
         version: what was measured, asked after the build.
@@ -32,72 +37,114 @@ class Peer:
     environment: dict[str, str] = field(default_factory=dict)
     version: Callable[[], str] = lambda: ""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether megahertz serves it."""
+        return self.name.rpartition(" on ")[2] in OURS
 
-def peers() -> list[Peer]:
-    """All, the floor first."""
+
+def peers() -> dict[str, Peer]:
+    """All by name, the floor first, ours last."""
+    listed = [
+        Peer(FLOOR, lambda: [compiled("floor"), "{port}"], version=lambda: says("cc", "--version")),
+        _go("net/http", "nethttp", go_version),
+        _go("fasthttp", "fasthttp", lambda: go_module("github.com/valyala/fasthttp")),
+        _go("Hertz", "hertz", lambda: go_module("github.com/cloudwego/hertz")),
+        _go("Gin", "gin", lambda: go_module("github.com/gin-gonic/gin")),
+        Peer("Node http", _node, version=lambda: says("node", "--version")),
+        _granian("granian RSGI", "rsgi", "rsgi"),
+        _granian("granian ASGI", "asginl", "asgi"),
+        _uvicorn("uvicorn", "asgi"),
+        _alone("socketify", "on_socketify"),
+        _alone("Robyn", "on_robyn", "--log-level", "WARN", versions=("robyn", "uvloop")),
+        _uvicorn("Litestar", "on_litestar", "litestar"),
+        _uvicorn("FastAPI", "on_fastapi", "fastapi"),
+        *_ours("ours", ""),
+    ]
+    for name, module in (
+        ("ASGI", "asgi"),
+        ("Starlette", "on_starlette"),
+        ("FastAPI", "on_fastapi"),
+    ):
+        versions = () if name == "ASGI" else (name.lower(),)
+        listed += [
+            _granian(f"{name} on granian", "asgi", module, *versions),
+            _uvicorn(f"{name} on uvicorn", module, *versions),
+            *_ours(module, f"{name} on ", *versions),
+        ]
+    return {peer.name: peer for peer in listed}
+
+
+def chosen(names: Sequence[str], wanted: Iterable[str]) -> list[str]:
+    """Those of `names` that some wanted text is part of, and always ours; all, if none is wanted.
+
+    Raises:
+        ValueError: a wanted text is part of no peer's name.
+    """
+    texts = [text.strip().lower() for text in wanted if text.strip()]
+    for text in texts:
+        if not any(text in name.lower() for name in peers()):
+            raise ValueError(f"no peer is called {text}; there are {', '.join(peers())}")
+    known = peers()
     return [
-        Peer("floor", _floor, version=lambda: _says("cc", "--version")),
-        Peer("fasthttp", _fasthttp, {"GOMAXPROCS": "1"}, version=_fasthttp_version),
-        Peer("megahertz", lambda: _ours("asyncio"), version=_python),
-        Peer("megahertz uvloop", lambda: _ours("uvloop"), version=_uvloop),
+        name
+        for name in names
+        if not texts or known[name].is_ours or any(text in name.lower() for text in texts)
     ]
 
 
-def _floor() -> list[str]:
-    source, binary = HERE / "peers/floor.c", CACHE / "floor"
-    if _stale(binary, source):
-        _run(_tool("cc", "a C compiler"), "-O2", "-o", str(binary), str(source))
-    return [str(binary), "{port}"]
+def _go(name: str, folder: str, version: Callable[[], str]) -> Peer:
+    return Peer(name, lambda: [go(folder), "{port}"], {"GOMAXPROCS": "1"}, version)
 
 
-def _fasthttp() -> list[str]:
-    folder, binary = HERE / "peers/fasthttp", CACHE / "fasthttp"
-    if _stale(binary, folder / "main.go", folder / "go.mod"):
-        _run(_tool("go", "Go >= 1.24"), "build", "-o", str(binary), ".", cwd=folder)
-    return [str(binary), "{port}"]
+def _node() -> list[str]:
+    return [tool("node", "Node.js"), str(ROOT / "benchmarks/peers/node/server.js"), "{port}"]
 
 
-def _ours(loop: str) -> list[str]:
-    server = Path(sys.executable).parent / "mhz"
-    return [str(server), "run", "examples.hello:app", "--port", "{port}", "--loop", loop]
+def _granian(name: str, interface: str, module: str, *versions: str) -> Peer:
+    options = ["--interface", interface, "--http", "1", "--no-ws", "--workers", "1"]
+    options += ["--loop", "uvloop", "--runtime-mode", "st"]
+    options += ["--backlog", "16384", "--backpressure", "16384"]  # else 1,024 connections at most
+    options += ["--log-level", "error", "--port", "{port}", f"{PACKAGE}.{module}:app"]
+    packages = (*versions, "granian", "uvloop")
+    return Peer(name, lambda: [python("granian"), *options], version=lambda: package(*packages))
 
 
-def _stale(binary: Path, *sources: Path) -> bool:
-    CACHE.mkdir(exist_ok=True)
-    newest = max(source.stat().st_mtime for source in sources)
-    return not binary.exists() or binary.stat().st_mtime < newest
+def _uvicorn(name: str, module: str, *versions: str) -> Peer:
+    options = ["--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log"]
+    options += ["--log-level", "error", "--backlog", "4096", "--port", "{port}"]
+    packages = (*versions, "uvicorn", "httptools", "uvloop")
+    command = [*options, f"{PACKAGE}.{module}:app"]
+    return Peer(name, lambda: [python("uvicorn"), *command], version=lambda: package(*packages))
 
 
-def _tool(name: str, need: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise Missing(f"needs {need}")
+def _alone(name: str, module: str, *options: str, versions: tuple[str, ...] = ()) -> Peer:
+    packages = versions or (name.lower(),)
+    return Peer(
+        name,
+        lambda: [python("python"), "-m", f"{PACKAGE}.{module}", "{port}", *options],
+        version=lambda: package(*packages),
+    )
+
+
+def _ours(module: str, prefix: str, *versions: str) -> list[Peer]:
+    found = []
+    for name, loop in zip(OURS, ("asyncio", "uvloop"), strict=True):
+        packages = (*versions, "uvloop") if loop == "uvloop" else versions
+        found.append(
+            Peer(
+                prefix + name,
+                lambda loop=loop: _mhz(module, loop),
+                {"PYTHONPATH": str(ROOT / "src")},
+                lambda packages=packages: package(*packages),
+            )
+        )
     return found
 
 
-def _run(*command: str, cwd: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-    if done.returncode:
-        raise Missing(f"{os.path.basename(command[0])} failed: {done.stderr.strip()[-400:]}")
+def _mhz(module: str, loop: str) -> list[str]:
+    command = [python("python"), "-m", "megahertz", "run", f"{PACKAGE}.{module}:app"]
+    return [*command, "--port", "{port}", "--loop", loop, "--log-level", "error"]
 
 
-def _says(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True).stdout.partition("\n")[0]
-
-
-def _fasthttp_version() -> str:
-    words = (HERE / "peers/fasthttp/go.mod").read_text().split()
-    pinned = words[words.index("github.com/valyala/fasthttp") + 1]
-    return f"fasthttp {pinned}, {_says('go', 'version')}"
-
-
-def _python() -> str:
-    return f"CPython {sys.version.split()[0]}"
-
-
-def _uvloop() -> str:
-    try:
-        import uvloop
-    except ImportError:
-        return "no uvloop"
-    return f"{_python()}, uvloop {uvloop.__version__}"
+__all__ = ["FLOOR", "OURS", "Missing", "Peer", "chosen", "peers"]

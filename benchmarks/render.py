@@ -1,47 +1,28 @@
-"""Tables of the pages out of the newest results: `python -m benchmarks.render`.
+"""Pages and pictures out of the newest results: `python -m benchmarks.render`.
 
-A figure in a page is never typed in; a test compares each page with the file it came from. What
-makes the files: `python -m benchmarks`, and `mhz demo flash-sale --json
+A figure in a page is never typed in; a test compares each page with the files it came from. What
+makes the files: `make bench`, and `mhz demo flash-sale --json
 benchmarks/results/flash-sale-<time>.json`.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parents[1]
-Found = Mapping[str, Any]
+from benchmarks import compare, result
+from benchmarks.build import ROOT
+from benchmarks.peer import FLOOR
+from benchmarks.plot import plot
+from benchmarks.promise import judged
+from benchmarks.result import FOLDER, Found
+from benchmarks.work import WORKS
 
-
-def newest(name: str) -> Found:
-    """The latest result of that name; their files sort by time."""
-    file = max((ROOT / "benchmarks" / "results").glob(f"{name}-*.json"))
-    found: Found = json.loads(file.read_text())
-    return found
+COMPARE = "docs/compare.md"
+PLOTS = "docs/plots"
 
 
 def hello(found: Found) -> list[str]:
     """A row a server, then how it was measured."""
-    floor = found["peers"]["floor"]["cpu_us"]["median"]
-    lines = [
-        "| server | CPU us/request, median [min-max] | against the floor | requests/s |",
-        "|---|---:|---:|---:|",
-    ]
-    for name, peer in found["peers"].items():
-        cpu, rps = peer["cpu_us"], peer["rps"]["median"]
-        spread = f"{cpu['median']:.2f} [{cpu['min']:.2f}-{cpu['max']:.2f}]"
-        lines.append(f"| {name} | {spread} | {cpu['median'] / floor:.2f} | {rps:,.0f} |")
-    method, machine = found["method"], found["machine"]
-    versions = ", ".join(f"{name}: {said}" for name, said in found["versions"].items() if said)
-    return [
-        *lines,
-        "",
-        f"{found['when'][:10]}, commit {found['commit']}, {machine['cpu']}, {machine['cores']} "
-        f"cores, Linux {machine['kernel']}; {method['connections']} connections from "
-        f"{method['generator']}, {method['rounds']} interleaved rounds of "
-        f"{method['seconds']:g} s, {method['cores']}. {versions}.",
-    ]
+    return [*compare.table(found, FLOOR), "", compare.place(found)]
 
 
 def flash_sale(found: Found) -> list[str]:
@@ -69,25 +50,35 @@ def flash_sale(found: Found) -> list[str]:
     ]
 
 
-PAGES: dict[str, tuple[str, Callable[[Found], list[str]]]] = {
+PARTS: dict[str, tuple[str, Callable[[Found], list[str]]]] = {
     "README.md": ("hello", hello),
     "docs/guide/flash-sale.md": ("flash-sale", flash_sale),
 }
+"""Pages that have one table between marks."""
 
 
-def written(page: str) -> str:
-    """The page with the newest table in its place."""
-    name, table = PAGES[page]
+def rendered(folder: Path = FOLDER) -> dict[str, str]:
+    """Every file that results are written into, by its path under the root, as it should be."""
+    found = {name: it for name in WORKS if (it := result.newest(name, folder))}
+    pages = {COMPARE: compare.page(list(found.values()), judged(found.get))}
+    pages |= {f"{PLOTS}/{name}.svg": plot(it) for name, it in found.items()}
+    for page, (name, table) in PARTS.items():
+        if newest := result.newest(name, folder):
+            pages[page] = _between((ROOT / page).read_text(), name, table(newest))
+    return pages
+
+
+def _between(text: str, name: str, lines: list[str]) -> str:
     begin, end = f"<!-- bench:{name} -->\n", f"<!-- /bench:{name} -->"
-    before, _, rest = (ROOT / page).read_text().partition(begin)
-    _, _, after = rest.partition(end)
-    return before + begin + "\n".join(table(newest(name))) + "\n" + end + after
+    before, _, rest = text.partition(begin)
+    return before + begin + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
 
 
 def main() -> None:
-    """Rewrites the pages."""
-    for page in PAGES:
-        (ROOT / page).write_text(written(page))
+    """Rewrites them."""
+    for path, text in rendered().items():
+        (ROOT / path).parent.mkdir(exist_ok=True)
+        (ROOT / path).write_text(text)
 
 
 if __name__ == "__main__":

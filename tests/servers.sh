@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink).
+# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), wrk (benchmarks).
 # Installs what is missing where that is possible, and otherwise says the command.
 set -euo pipefail
 
@@ -7,6 +7,7 @@ missing=()
 command -v strace >/dev/null || missing+=(strace)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+command -v wrk >/dev/null || missing+=(wrk)
 
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then

@@ -1,0 +1,107 @@
+"""Peers are built here, from pinned sources, into a folder that git ignores."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PEERS = Path(__file__).parent / "peers"
+CACHE = Path(__file__).parent / ".cache"
+PYTHON = CACHE / "peers/bin"
+"""Where the commands of all Python servers are, ours among them: one venv, one uvloop."""
+
+
+class Missing(Exception):
+    """A peer that cannot run here; says what is needed."""
+
+
+def compiled(name: str) -> str:
+    """The binary of `peers/<name>.c`."""
+    source, binary = PEERS / f"{name}.c", CACHE / name
+    if _stale(binary, source):
+        _run(tool("cc", "a C compiler"), "-O2", "-o", str(binary), str(source))
+    return str(binary)
+
+
+def go(name: str) -> str:
+    """The binary of `peers/go/<name>`."""
+    folder, binary = PEERS / "go", CACHE / name
+    if _stale(binary, *folder.glob(f"{name}/*.go"), *folder.glob("shop/*.go"), folder / "go.mod"):
+        command = [tool("go", "Go >= 1.26"), "build", "-o", str(binary), f"./{name}"]
+        _run(*command, cwd=folder)
+    return str(binary)
+
+
+def python(name: str) -> str:
+    """A command of the venv of the Python servers, which is made first where it is not there."""
+    wanted = PEERS / "python/requirements.txt"
+    stamp = CACHE / "peers/built"
+    state = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != state:
+        CACHE.mkdir(exist_ok=True)
+        _run(sys.executable, "-m", "venv", "--clear", str(CACHE / "peers"))
+        pip = [str(PYTHON / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+        _run(*pip, "-r", str(wanted))
+        stamp.write_text(state)
+    return str(PYTHON / name)
+
+
+def tool(name: str, need: str) -> str:
+    """Where that program is.
+
+    Raises:
+        Missing: it is not installed.
+    """
+    found = shutil.which(name)
+    if found is None:
+        raise Missing(f"needs {need}")
+    return found
+
+
+def says(*command: str) -> str:
+    """The first line that a program prints, or nothing."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return (done.stdout or done.stderr).partition("\n")[0]
+
+
+def go_module(name: str) -> str:
+    """Its version, as pinned, and Go's."""
+    words = (PEERS / "go/go.mod").read_text().split()
+    return f"{words[words.index(name) + 1]}, {go_version()}"
+
+
+def go_version() -> str:
+    """Such as `go1.26.8`."""
+    return says("go", "env", "GOVERSION")
+
+
+def package(*names: str) -> str:
+    """Versions of Python packages, as pinned, and Python's."""
+    pinned = dict(
+        line.split("==")
+        for line in (PEERS / "python/requirements.txt").read_text().splitlines()
+        if "==" in line
+    )
+    return ", ".join([*(f"{name} {pinned[name]}" for name in names), python_version()])
+
+
+def python_version() -> str:
+    """Such as `CPython 3.11.7`."""
+    return f"CPython {sys.version.split()[0]}"
+
+
+def _stale(binary: Path, *sources: Path) -> bool:
+    CACHE.mkdir(exist_ok=True)
+    newest = max(source.stat().st_mtime for source in sources)
+    return not binary.exists() or binary.stat().st_mtime < newest
+
+
+def _run(*command: str, cwd: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        raise Missing(f"{Path(command[0]).name} failed: {done.stderr.strip()[-400:]}")

@@ -1,0 +1,1 @@
+"""The Python peers' applications; `shop` holds what they share."""
