@@ -279,6 +279,8 @@ class Latencies:
     def record(self, seconds: float) -> None:
         """More than 60 s counts as 60 s."""
     def add(self, other: Latencies) -> None: ...
+    def since(self, earlier: Latencies) -> Latencies:
+        """What was counted after an earlier look at the same histogram."""
     def quantile(self, q: float) -> float:
         """The least value that at least a share `q` (0 to 1) did not exceed; 0 when empty."""
     @property
@@ -295,10 +297,20 @@ class LoadRun:
         host: a numeric address.
         port: and its port.
         mix: weight, method, target, headers (with `host`), body of each kind of request; `{id}`,
-            `{n}` and `{rand:LO-HI}` stand in target, header values and body.
+            `{n}`, `{rand:LO-HI}`, `{uuid}` and `{csv:COLUMN}` stand in target, header values and
+            body.
         connections: over all threads.
         threads: each has an epoll set of its own.
-        rate: requests a second, counted from their intended start; None is the closed loop.
+        rates: seconds, requests a second at the begin and at the end of each stretch, warm-up
+            included, counted from their intended start; None is the closed loop.
+        levels: the same of connections in use (closed loop); None: all.
+        think: "constant", "uniform" or "exponential", and its seconds (closed loop).
+        lanes: requests at once on a connection: HTTP/2 streams, or pipelined.
+        fresh: a connection for each request.
+        http2: by ALPN over TLS, by prior knowledge without.
+        tls: the server's name, PEM of the certificates to trust (None: the system's), and whether
+            anyone is trusted; None: no TLS.
+        data: columns, rows of cells, and whether rows are drawn; what `{csv:COLUMN}` stands for.
         warmup: seconds before the measured window.
         duration: seconds of the measured window.
         timeout: seconds for a connection, for an answer, and for a place on a connection.
@@ -318,7 +330,14 @@ class LoadRun:
         *,
         connections: int,
         threads: int = 1,
-        rate: float | None = None,
+        rates: Sequence[tuple[float, float, float]] | None = None,
+        levels: Sequence[tuple[float, float, float]] | None = None,
+        think: tuple[str, float, float] | None = None,
+        lanes: int = 1,
+        fresh: bool = False,
+        http2: bool = False,
+        tls: tuple[str, bytes | None, bool] | None = None,
+        data: tuple[Sequence[str], Sequence[Sequence[bytes]], bool] | None = None,
         warmup: float,
         duration: float,
         timeout: float,

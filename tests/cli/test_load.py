@@ -81,29 +81,29 @@ def test_ones_own_content_type_stays(shop):
     assert shop.seen[0][0].get_all("content-type") == ["text/plain"]
 
 
-def test_nobody_there_exits_with_1():
+def test_nobody_there_exits_with_3():
     result = load("http://127.0.0.1:1/")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "nothing was answered" in result.output
 
 
-def test_a_host_without_an_address_exits_with_1():
+def test_a_host_without_an_address_exits_with_3():
     result = load("http://nowhere.invalid/")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "nowhere.invalid" in result.output
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("https://127.0.0.1/",),
+        ("ftp://127.0.0.1/",),
         ("http://127.0.0.1/", "-H", "nonsense"),
         ("http://127.0.0.1/", "--body", "@/no/such/file"),
         ("http://127.0.0.1/", "--body", "{rand:x}"),
         ("http://127.0.0.1/", "--expect", "abc"),
         ("http://127.0.0.1/", "-c", "0"),
     ],
-    ids=["https", "header", "file", "template", "expect", "connections"],
+    ids=["scheme", "header", "file", "template", "expect", "connections"],
 )
 def test_what_is_not_understood_exits_with_2(arguments):
     result = CliRunner().invoke(main, ["load", *arguments])

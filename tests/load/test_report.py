@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from megahertz.engine import Latencies
-from megahertz.load import Outcomes, Plan, Template, table
-from megahertz.load.report import MEANING, duration, report
+from megahertz.load import Outcomes, Plan, Template, duration, table
+from megahertz.load.report import MEANING, report
 
 SECONDS = st.floats(min_value=1e-6, max_value=59.9)
 
@@ -24,9 +24,12 @@ def histogram(values):
 def seen(**changes):
     counts = {
         "measured": 2.0,
+        "elapsed": 2.5,
+        "cpu": 0.5,
+        "troubles": [],
         "statuses": [(0, 200, 90), (0, 503, 10)],
-        "failures": [("timeout", 3)],
-        "latencies": histogram([0.001] * 100),
+        "failures": [(0, "timeout", 3)],
+        "latencies": [histogram([0.001] * 100)],
         "answered": 120,
         "connects": 5,
         "received": 1000,
@@ -111,7 +114,8 @@ def test_the_table_says_what_was_wrong():
 
 def test_kinds_are_summed_over_the_mix():
     plan = Plan(url="http://h/", mix=(Template(), Template()))
-    counts = seen(statuses=[(0, 200, 1), (1, 200, 2), (1, 404, 3)])
+    latencies = [histogram([0.001]), histogram([0.002] * 5)]
+    counts = seen(statuses=[(0, 200, 1), (1, 200, 2), (1, 404, 3)], latencies=latencies)
     shown = report(plan, counts, Outcomes(b"", 0), interrupted=False)
     assert shown.statuses == Counter({200: 3, 404: 3})
     assert shown.by_kind == (Counter({200: 1}), Counter({200: 2, 404: 3}))

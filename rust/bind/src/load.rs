@@ -2,13 +2,22 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ::load::{Latencies, Malformed, Plan, Run, Snapshot, Spec, Stage};
+use ::load::{Data, Latencies, Malformed, Plan, Run, Snapshot, Spec, Stage, Stretch, Think, Tls};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 /// Weight, method, target, headers, body.
 type Kind = (f64, String, String, Vec<(String, String)>, Option<Vec<u8>>);
+
+/// Seconds, level at the begin, level at the end.
+type Stretches = Vec<(f64, f64, f64)>;
+
+/// Columns, rows of cells, whether rows are drawn.
+type Table = (Vec<String>, Vec<Vec<Vec<u8>>>, bool);
+
+/// Server's name, certificates to trust, whether anyone is trusted.
+type Security = (String, Option<Vec<u8>>, bool);
 
 /// A histogram of seconds.
 #[pyclass(name = "Latencies", module = "megahertz._core")]
@@ -29,6 +38,12 @@ impl PyLatencies {
     fn add(&mut self, other: &Bound<'_, Self>) -> PyResult<()> {
         self.0.add(&other.try_borrow()?.0);
         Ok(())
+    }
+
+    fn since(&self, earlier: &Bound<'_, Self>) -> PyResult<Self> {
+        let mut rest = self.0.clone();
+        rest.subtract(&earlier.try_borrow()?.0);
+        Ok(Self(rest))
     }
 
     fn quantile(&self, q: f64) -> f64 {
@@ -61,8 +76,13 @@ struct LoadRun(Run);
 #[pymethods]
 impl LoadRun {
     #[new]
-    #[pyo3(signature = (host, port, mix, *, connections, threads=1, rate=None, warmup, duration, timeout, record=false, first_id=0, seed=0))]
+    #[pyo3(signature = (
+        host, port, mix, *, connections, threads=1, rates=None, levels=None, think=None, lanes=1,
+        fresh=false, http2=false, tls=None, data=None, warmup, duration, timeout, record=false,
+        first_id=0, seed=0,
+    ))]
     #[allow(clippy::too_many_arguments, reason = "keyword-only in Python")]
+    #[allow(clippy::fn_params_excessive_bools, reason = "keyword-only in Python")]
     fn new(
         py: Python<'_>,
         host: &str,
@@ -70,7 +90,14 @@ impl LoadRun {
         mix: Vec<Kind>,
         connections: usize,
         threads: usize,
-        rate: Option<f64>,
+        rates: Option<Stretches>,
+        levels: Option<Stretches>,
+        think: Option<(String, f64, f64)>,
+        lanes: usize,
+        fresh: bool,
+        http2: bool,
+        tls: Option<Security>,
+        data: Option<Table>,
         warmup: f64,
         duration: f64,
         timeout: f64,
@@ -79,12 +106,20 @@ impl LoadRun {
         seed: u64,
     ) -> PyResult<Self> {
         let ip: IpAddr = host.parse().map_err(|_| refused(&format!("{host:?}: not an address")))?;
+        let (columns, rows, random) = data.unwrap_or_default();
         let plan = Plan {
             address: SocketAddr::new(ip, port),
             mix: mix.into_iter().map(spec).collect(),
+            data: Data { columns, rows, random },
+            tls: tls.map(|(name, trusted, insecure)| Tls { name, trusted, insecure }),
+            http2,
+            lanes,
+            fresh,
             connections,
+            levels: levels.map(stretches),
+            think: think.map(|(name, low, high)| thought(&name, low, high)).transpose()?,
             threads,
-            rate,
+            rates: rates.map(stretches),
             warmup: span(warmup)?,
             duration: span(duration)?,
             timeout: span(timeout)?,
@@ -122,9 +157,12 @@ fn render(py: Python<'_>, seen: Snapshot) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("elapsed", seen.elapsed)?;
     dict.set_item("measured", seen.measured)?;
     dict.set_item("statuses", seen.statuses)?;
-    let failures: Vec<(&str, u64)> = seen.failures.iter().map(|&(f, n)| (f.name(), n)).collect();
-    dict.set_item("failures", failures)?;
-    dict.set_item("latencies", Bound::new(py, PyLatencies(seen.latencies))?)?;
+    let failures = seen.failures.iter().map(|&(kind, failure, n)| (kind, failure.name(), n));
+    dict.set_item("failures", failures.collect::<Vec<(Option<u8>, &str, u64)>>())?;
+    let troubles = seen.troubles.iter().map(|(failure, why)| (failure.name(), why.as_str()));
+    dict.set_item("troubles", troubles.collect::<Vec<(&str, &str)>>())?;
+    let latencies = seen.latencies.into_iter().map(PyLatencies);
+    dict.set_item("latencies", latencies.collect::<Vec<_>>())?;
     dict.set_item("answered", seen.answered)?;
     dict.set_item("connects", seen.connects)?;
     dict.set_item("received", seen.received)?;
@@ -132,6 +170,7 @@ fn render(py: Python<'_>, seen: Snapshot) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("open", seen.open)?;
     dict.set_item("busy", seen.busy)?;
     dict.set_item("backlog", seen.backlog)?;
+    dict.set_item("cpu", seen.cpu)?;
     Ok(dict)
 }
 
@@ -146,6 +185,19 @@ fn name(stage: Stage) -> &'static str {
 
 fn spec((weight, method, target, headers, body): Kind) -> Spec {
     Spec { weight, method, target, headers, body }
+}
+
+fn stretches(given: Stretches) -> Vec<Stretch> {
+    given.into_iter().map(|(seconds, from, to)| Stretch { seconds, from, to }).collect()
+}
+
+fn thought(name: &str, low: f64, high: f64) -> PyResult<Think> {
+    match name {
+        "constant" => Ok(Think::Constant(low)),
+        "uniform" => Ok(Think::Uniform(low, high)),
+        "exponential" => Ok(Think::Exponential(low)),
+        _ => Err(refused(&format!("think {name:?}: constant, uniform or exponential"))),
+    }
 }
 
 fn span(seconds: f64) -> PyResult<Duration> {

@@ -5,9 +5,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::data::Data;
+use crate::mix::Mix;
 use crate::pace::Pace;
+use crate::profile::{Profile, Stretch};
 use crate::tally::{Failure, Latencies, Tally};
-use crate::template::{Malformed, Mix, Spec};
+use crate::template::{Malformed, Spec};
+use crate::think::Think;
+use crate::tls::{Secure, Tls};
 use crate::worker::{Shared, Worker};
 
 /// What to send, how fast and for how long.
@@ -17,12 +22,26 @@ pub struct Plan {
     pub address: SocketAddr,
     /// The kinds of requests.
     pub mix: Vec<Spec>,
+    /// What `{csv:COLUMN}` takes its cells from.
+    pub data: Data,
+    /// None: without TLS.
+    pub tls: Option<Tls>,
+    /// HTTP/2, by ALPN over TLS and by prior knowledge without.
+    pub http2: bool,
+    /// Requests at once on a connection: HTTP/2 streams, or pipelined.
+    pub lanes: usize,
+    /// A connection for each request.
+    pub fresh: bool,
     /// Connections over all threads.
     pub connections: usize,
+    /// How many of them a closed loop uses when, warm-up included; None: all.
+    pub levels: Option<Vec<Stretch>>,
+    /// Between an answer and the next request of a closed loop.
+    pub think: Option<Think>,
     /// Native threads.
     pub threads: usize,
-    /// Requests a second; None is the closed loop.
-    pub rate: Option<f64>,
+    /// Requests a second when, warm-up included; None is the closed loop.
+    pub rates: Option<Vec<Stretch>>,
     /// Before anything is measured.
     pub warmup: Duration,
     /// The measured window.
@@ -60,10 +79,12 @@ pub struct Snapshot {
     pub measured: f64,
     /// Kind, status, count.
     pub statuses: Vec<(u8, u16, u64)>,
-    /// Those that occurred.
-    pub failures: Vec<(Failure, u64)>,
-    /// How long answered, timed-out and dropped requests took or waited.
-    pub latencies: Latencies,
+    /// Kind, failure, count; kind None: a connection was not made.
+    pub failures: Vec<(Option<u8>, Failure, u64)>,
+    /// The first that was seen of each failure.
+    pub troubles: Vec<(Failure, String)>,
+    /// By kind, how long answered, timed-out and dropped requests took or waited.
+    pub latencies: Vec<Latencies>,
     /// Answers of the whole run.
     pub answered: u64,
     /// Connections made in the whole run.
@@ -78,6 +99,8 @@ pub struct Snapshot {
     pub busy: u64,
     /// Requests due and not sent now (open loop).
     pub backlog: u64,
+    /// Seconds of CPU that the threads have used.
+    pub cpu: f64,
 }
 
 #[derive(Default)]
@@ -109,21 +132,28 @@ impl Run {
             stopped: Mutex::new(None),
             threads: Vec::new(),
         };
+        let rate = plan.rates.as_deref().map(|rates| Arc::new(Profile::new(rates)));
         for index in 0..threads {
-            run.spawn(plan, index, threads)?;
+            run.spawn(plan, (index, threads), rate.as_ref())?;
         }
         Ok(run)
     }
 
-    fn spawn(&mut self, plan: &Plan, index: usize, threads: usize) -> Result<(), Malformed> {
+    fn spawn(
+        &mut self,
+        plan: &Plan,
+        (index, threads): (usize, usize),
+        rate: Option<&Arc<Profile>>,
+    ) -> Result<(), Malformed> {
         let tally = Arc::new(Mutex::new(Tally::new(self.shared.mix.len())));
         let share = plan.connections / threads + usize::from(index < plan.connections % threads);
-        let pace = plan.rate.map(|rate| Pace::new(rate, index, threads, self.shared.window.1));
+        let end = self.shared.window.1;
+        let pace = rate.map(|rate| Pace::new(Arc::clone(rate), index, threads, end));
         let shared = Arc::clone(&self.shared);
         let mine = Arc::clone(&tally);
         let failed =
             |error: &dyn std::fmt::Display| Malformed(format!("no thread or epoll set: {error}"));
-        let worker = Worker::new(shared, mine, index, threads, share, pace, plan.seed)
+        let worker = Worker::new(shared, mine, (index, threads), share, pace, plan.seed)
             .map_err(|e| failed(&e))?;
         let ending = Arc::clone(&self.ending);
         let body = move || {
@@ -178,7 +208,8 @@ impl Run {
             measured: now.min(to).saturating_sub(from) as f64 / 1e9,
             statuses: sum.statuses(),
             failures: sum.failures(),
-            latencies: sum.latencies,
+            troubles: troubles(&sum),
+            latencies: sum.latencies(),
             answered: sum.answered,
             connects: sum.connects,
             received: sum.received,
@@ -186,6 +217,7 @@ impl Run {
             open: sum.open,
             busy: sum.busy,
             backlog: sum.backlog,
+            cpu: sum.cpu as f64 / 1e9,
         }
     }
 
@@ -227,23 +259,51 @@ impl Drop for Run {
     }
 }
 
+fn troubles(sum: &Tally) -> Vec<(Failure, String)> {
+    let known = Failure::ALL.into_iter().zip(&sum.why).filter(|(_, why)| !why.is_empty());
+    known.map(|(failure, why)| (failure, why.clone())).collect()
+}
+
 fn share(plan: &Plan) -> Result<Shared, Malformed> {
-    if plan.connections == 0 || plan.connections > 1_000_000 {
-        return Err(Malformed(format!("{} connections: 1 to 1,000,000", plan.connections)));
-    }
-    if plan.rate.is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
-        return Err(Malformed("a rate is above 0".into()));
-    }
+    check(plan)?;
     let warmup = plan.warmup.as_nanos() as u64;
+    let secure = plan.tls.as_ref().map(|tls| Secure::new(tls, plan.http2)).transpose()?;
+    let scheme = if secure.is_some() { "https" } else { "http" };
     Ok(Shared {
         address: plan.address,
-        mix: Mix::new(&plan.mix)?,
+        secure,
+        http2: plan.http2,
+        mix: Mix::new(&plan.mix, &plan.data, plan.http2.then_some(scheme))?,
+        data: plan.data.clone(),
         epoch: Instant::now(),
         first_id: plan.first_id,
         window: (warmup, warmup + plan.duration.as_nanos() as u64),
         timeout: plan.timeout.as_nanos() as u64,
+        levels: plan.levels.as_deref().map(Profile::new),
+        think: plan.think,
+        lanes: plan.lanes,
+        fresh: plan.fresh,
         record: plan.record,
         stop: AtomicBool::new(false),
         abandon: AtomicBool::new(false),
     })
+}
+
+/// The most requests at once on a connection: h2load's examples end at 100, nginx takes 128.
+const LANES: usize = 1000;
+
+fn check(plan: &Plan) -> Result<(), Malformed> {
+    plan.data.check()?;
+    let refuse = |sound: bool, why: &str| if sound { Ok(()) } else { Err(Malformed(why.into())) };
+    refuse((1..=1_000_000).contains(&plan.connections), "connections: 1 to 1,000,000")?;
+    refuse((1..=LANES).contains(&plan.lanes), "requests at once on a connection: 1 to 1,000")?;
+    refuse(!plan.fresh || plan.lanes == 1, "a connection for each request carries one")?;
+    refuse(plan.think.is_none_or(Think::is_sound), "think time: 0 or more seconds, least first")?;
+    for stretches in [&plan.rates, &plan.levels].into_iter().flatten() {
+        let sound = |level: f64| level.is_finite() && level >= 0.0;
+        let all = stretches.iter().all(|s| s.seconds > 0.0 && sound(s.from) && sound(s.to));
+        let some = stretches.iter().any(|s| s.from > 0.0 || s.to > 0.0);
+        refuse(all && some, "a rate, or a number of connections, is above 0")?;
+    }
+    Ok(())
 }

@@ -1,9 +1,11 @@
-//! What to send: requests with placeholders, compiled once and rendered for each request.
-//!
-//! `{id}` is unique among the requests of every run, `{n}` counts them from 0, `{rand:LO-HI}` is
-//! drawn anew wherever it stands. Any other brace is text, so JSON needs no escaping.
+//! What to send: requests compiled once and rendered for each, as bytes or as HTTP/2 fields.
 use std::fmt;
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+
+use crate::data::Data;
+use crate::placeholder::{Text, Values, decimal};
 use crate::random::Random;
 
 /// One kind of request of a mix.
@@ -31,174 +33,196 @@ impl fmt::Display for Malformed {
     }
 }
 
-enum Piece {
-    Text(Vec<u8>),
-    Id,
-    Number,
-    Random(u64, u64),
+/// The form that a request has on the wire.
+enum Form {
+    /// The head, and the body where its length differs from request to request.
+    Text {
+        head: Text,
+        body: Option<Text>,
+    },
+    Fields(Fields),
 }
 
-/// What the placeholders of one request stand for.
-pub(crate) struct Values<'a> {
-    pub(crate) id: u64,
-    pub(crate) number: u64,
-    pub(crate) random: &'a mut Random,
+struct Fields {
+    method: Method,
+    /// `https://host`
+    origin: String,
+    target: Text,
+    constant: HeaderMap,
+    drawn: Vec<(HeaderName, Text)>,
+    body: Option<Text>,
 }
 
 pub(crate) struct Template {
-    head: Vec<Piece>,
-    /// Only where the length differs from request to request; else it is text of the head.
-    body: Vec<Piece>,
-    pub(crate) headless_body: bool,
+    form: Form,
+    /// HEAD: the answer has the fields of a body and none (RFC 9110 section 9.3.2).
+    pub(crate) bodiless: bool,
 }
 
 impl Template {
-    fn new(spec: &Spec) -> Result<Self, Malformed> {
-        let mut head = format!("{} {} HTTP/1.1\r\n", spec.method, spec.target).into_bytes();
-        for (name, value) in &spec.headers {
-            head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-        }
-        refuse_splitting(spec)?;
-        let mut body = compile(spec.body.as_deref().unwrap_or_default())?;
-        match (&spec.body, body.as_slice()) {
-            (None, _) => head.extend_from_slice(b"\r\n"),
-            (Some(text), [] | [Piece::Text(_)]) => {
-                head.extend_from_slice(
-                    format!("content-length: {}\r\n\r\n", text.len()).as_bytes(),
-                );
-                head.extend_from_slice(text);
-                body.clear();
-            }
-            (Some(_), _) => head.extend_from_slice(b"content-length: "),
-        }
-        let headless_body = spec.method == "HEAD";
-        Ok(Self { head: compile(&head)?, body, headless_body })
+    /// `scheme`: of HTTP/2's pseudo-header; None: HTTP/1.1.
+    pub(crate) fn new(spec: &Spec, data: &Data, scheme: Option<&str>) -> Result<Self, Malformed> {
+        refuse_splitting(spec, data)?;
+        let form = match scheme {
+            None => text(spec, data)?,
+            Some(scheme) => Form::Fields(fields(spec, data, scheme)?),
+        };
+        let template = Self { form, bodiless: spec.method == "HEAD" };
+        template.try_fields(data)?;
+        Ok(template)
     }
 
     /// Appends the request to `out`; `scratch` holds the body while it is measured.
     pub(crate) fn render(&self, values: &mut Values, out: &mut Vec<u8>, scratch: &mut Vec<u8>) {
-        render(&self.head, values, out);
-        if !self.body.is_empty() {
+        let Form::Text { head, body } = &self.form else {
+            return;
+        };
+        head.render(values, out);
+        if let Some(body) = body {
             scratch.clear();
-            render(&self.body, values, scratch);
-            number(scratch.len() as u64, out);
+            body.render(values, scratch);
+            decimal(scratch.len() as u64, out);
             out.extend_from_slice(b"\r\n\r\n");
             out.extend_from_slice(scratch);
         }
     }
+
+    /// The request and its body for HTTP/2.
+    pub(crate) fn fields(
+        &self,
+        values: &mut Values,
+    ) -> Result<(http::Request<()>, Option<Bytes>), Malformed> {
+        let Form::Fields(fields) = &self.form else {
+            return Err(Malformed("not a template of HTTP/2".into()));
+        };
+        let refused = |error: &dyn fmt::Display| Malformed(format!("HTTP/2: {error}"));
+        let mut text = fields.origin.clone().into_bytes();
+        fields.target.render(values, &mut text);
+        let mut request = http::Request::new(());
+        *request.method_mut() = fields.method.clone();
+        *request.uri_mut() = Uri::from_maybe_shared(text).map_err(|e| refused(&e))?;
+        *request.headers_mut() = fields.constant.clone();
+        for (name, value) in &fields.drawn {
+            let mut text = Vec::new();
+            value.render(values, &mut text);
+            let value = HeaderValue::from_bytes(&text).map_err(|e| refused(&e))?;
+            request.headers_mut().append(name.clone(), value);
+        }
+        let body = fields.body.as_ref().map(|body| {
+            let mut text = Vec::new();
+            body.render(values, &mut text);
+            Bytes::from(text)
+        });
+        if let Some(body) = &body {
+            request.headers_mut().insert(http::header::CONTENT_LENGTH, body.len().into());
+        }
+        Ok((request, body))
+    }
+
+    /// What the `http` crate would refuse is refused before the run, for each row of the data.
+    fn try_fields(&self, data: &Data) -> Result<(), Malformed> {
+        let Form::Fields(fields) = &self.form else {
+            return Ok(());
+        };
+        let headers = fields.drawn.iter().flat_map(|(_, text)| text.columns());
+        let varied = headers.chain(fields.target.columns()).next().is_some();
+        let rows = data.rows.iter().map(Vec::as_slice);
+        let rows: Vec<&[Vec<u8>]> = if varied { rows.collect() } else { rows.take(1).collect() };
+        let none: &[Vec<u8>] = &[];
+        for row in if rows.is_empty() { vec![none] } else { rows } {
+            let mut values = Values { id: 0, number: 0, random: &mut Random::new(0), row };
+            self.fields(&mut values)?;
+        }
+        Ok(())
+    }
+}
+
+fn text(spec: &Spec, data: &Data) -> Result<Form, Malformed> {
+    let mut head = format!("{} {} HTTP/1.1\r\n", spec.method, spec.target).into_bytes();
+    for (name, value) in &spec.headers {
+        head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    let mut body = spec.body.as_deref().map(|body| Text::compile(body, data)).transpose()?;
+    match (&spec.body, &body) {
+        (Some(text), Some(compiled)) if compiled.is_constant() => {
+            head.extend_from_slice(format!("content-length: {}\r\n\r\n", text.len()).as_bytes());
+            // Compiled with the head, it is one copy a request.
+            head.extend_from_slice(text);
+            body = None;
+        }
+        (Some(_), _) => head.extend_from_slice(b"content-length: "),
+        (None, _) => head.extend_from_slice(b"\r\n"),
+    }
+    Ok(Form::Text { head: Text::compile(&head, data)?, body })
+}
+
+/// Fields of one connection have no place in HTTP/2 (RFC 9113 section 8.2.2).
+const OF_HTTP1: [&str; 5] =
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+
+fn fields(spec: &Spec, data: &Data, scheme: &str) -> Result<Fields, Malformed> {
+    let bad = |name: &str| Malformed(format!("{name:?}: not a name that HTTP/2 takes"));
+    let mut authority = "";
+    let (mut constant, mut drawn) = (HeaderMap::new(), Vec::new());
+    for (name, value) in &spec.headers {
+        let lower = name.to_ascii_lowercase();
+        if lower == "host" {
+            authority = value;
+        } else if !OF_HTTP1.contains(&lower.as_str()) {
+            let field = HeaderName::from_bytes(lower.as_bytes()).map_err(|_| bad(name))?;
+            let text = Text::compile(value.as_bytes(), data)?;
+            match HeaderValue::from_bytes(value.as_bytes()) {
+                Ok(value) if text.is_constant() => drop(constant.append(field, value)),
+                _ => drawn.push((field, text)),
+            }
+        }
+    }
+    Ok(Fields {
+        method: spec.method.parse().map_err(|_| bad(&spec.method))?,
+        origin: format!("{scheme}://{authority}"),
+        target: Text::compile(spec.target.as_bytes(), data)?,
+        constant,
+        drawn,
+        body: spec.body.as_deref().map(|body| Text::compile(body, data)).transpose()?,
+    })
 }
 
 /// A line break in a target or a field would smuggle a second request.
-fn refuse_splitting(spec: &Spec) -> Result<(), Malformed> {
+fn refuse_splitting(spec: &Spec, data: &Data) -> Result<(), Malformed> {
     let fields = spec.headers.iter().flat_map(|(name, value)| [name, value]);
     for text in fields.chain([&spec.method, &spec.target]) {
-        if text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        if text.bytes().any(breaks) {
             return Err(Malformed(format!("{text:?}: no line breaks in a head")));
         }
+        check_cells(text, data, breaks)?;
     }
-    if spec.target.bytes().any(|byte| byte <= b' ') || spec.target.is_empty() {
+    if spec.target.bytes().any(blank) || spec.target.is_empty() {
         return Err(Malformed(format!("{:?}: not a request target", spec.target)));
     }
-    Ok(())
+    check_cells(&spec.target, data, blank)
 }
 
-fn number(value: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+fn breaks(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
 }
 
-fn render(pieces: &[Piece], values: &mut Values, out: &mut Vec<u8>) {
-    for piece in pieces {
-        match piece {
-            Piece::Text(text) => out.extend_from_slice(text),
-            Piece::Id => number(values.id, out),
-            Piece::Number => number(values.number, out),
-            Piece::Random(low, high) => number(values.random.between(*low, *high), out),
-        }
-    }
+fn blank(byte: u8) -> bool {
+    byte <= b' '
 }
 
-fn compile(text: &[u8]) -> Result<Vec<Piece>, Malformed> {
-    let mut pieces = Vec::new();
-    let mut literal = Vec::new();
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let Some((piece, used)) = placeholder(rest)? else {
-            literal.push(byte);
-            rest = after;
-            continue;
-        };
-        if !literal.is_empty() {
-            pieces.push(Piece::Text(std::mem::take(&mut literal)));
-        }
-        pieces.push(piece);
-        rest = &rest[used..];
-    }
-    if !literal.is_empty() {
-        pieces.push(Piece::Text(literal));
-    }
-    Ok(pieces)
-}
-
-fn placeholder(text: &[u8]) -> Result<Option<(Piece, usize)>, Malformed> {
-    if text.starts_with(b"{id}") {
-        return Ok(Some((Piece::Id, 4)));
-    }
-    if text.starts_with(b"{n}") {
-        return Ok(Some((Piece::Number, 3)));
-    }
-    let Some(range) = text.strip_prefix(b"{rand:") else {
-        return Ok(None);
-    };
-    let bounds = range.iter().position(|&byte| byte == b'}').and_then(|end| {
-        let (low, high) = std::str::from_utf8(&range[..end]).ok()?.split_once('-')?;
-        let (low, high) = (low.parse().ok()?, high.parse().ok()?);
-        (low <= high).then_some((Piece::Random(low, high), end + "{rand:}".len()))
-    });
-    bounds.map(Some).ok_or_else(|| Malformed("{rand:LO-HI} needs two numbers, LO <= HI".into()))
-}
-
-/// Several kinds of requests, drawn by weight.
-pub(crate) struct Mix {
-    templates: Vec<Template>,
-    /// Where each kind's share ends; the last is the sum of all.
-    ends: Vec<f64>,
-}
-
-impl Mix {
-    pub(crate) fn new(specs: &[Spec]) -> Result<Self, Malformed> {
-        // One byte of an outcome names the kind.
-        if specs.is_empty() || specs.len() > 256 {
-            return Err(Malformed("a mix has 1 to 256 kinds of requests".into()));
-        }
-        let mut ends = Vec::with_capacity(specs.len());
-        let mut sum = 0.0;
-        for spec in specs {
-            if !(spec.weight.is_finite() && spec.weight > 0.0) {
-                return Err(Malformed(format!("weight {}: must be above 0", spec.weight)));
+/// The same for the cells that will stand there.
+fn check_cells(text: &str, data: &Data, bad: fn(u8) -> bool) -> Result<(), Malformed> {
+    for column in Text::compile(text.as_bytes(), data)?.columns() {
+        for (at, row) in data.rows.iter().enumerate() {
+            if row[column].iter().any(|&byte| bad(byte)) {
+                let name = &data.columns[column];
+                let cell = String::from_utf8_lossy(&row[column]);
+                let why = format!("data row {}, {name} = {cell:?}: not in a head", at + 1);
+                return Err(Malformed(why));
             }
-            sum += spec.weight;
-            ends.push(sum);
         }
-        let templates = specs.iter().map(Template::new).collect::<Result<_, _>>()?;
-        Ok(Self { templates, ends })
     }
-
-    pub(crate) fn draw(&self, random: &mut Random) -> u8 {
-        if self.ends.len() == 1 {
-            return 0;
-        }
-        let point = random.unit() * self.ends[self.ends.len() - 1];
-        let kind = self.ends.partition_point(|&end| end <= point);
-        kind.min(self.ends.len() - 1) as u8
-    }
-
-    pub(crate) fn template(&self, kind: u8) -> &Template {
-        &self.templates[usize::from(kind)]
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.templates.len()
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -215,57 +239,66 @@ mod tests {
         }
     }
 
+    fn data(cell: &str) -> Data {
+        let rows = vec![vec![cell.as_bytes().to_vec()]];
+        Data { columns: vec!["user".into()], rows, random: false }
+    }
+
     fn rendered(spec: &Spec) -> String {
-        let mix = Mix::new(std::slice::from_ref(spec)).unwrap();
-        let mut random = Random::new(1);
+        let data = data("ann");
+        let template = Template::new(spec, &data, None).unwrap();
+        let mut values =
+            Values { id: 77, number: 5, random: &mut Random::new(1), row: &data.rows[0] };
         let mut out = Vec::new();
-        let mut values = Values { id: 77, number: 5, random: &mut random };
-        mix.template(0).render(&mut values, &mut out, &mut Vec::new());
+        template.render(&mut values, &mut out, &mut Vec::new());
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn placeholders_stand_in_path_headers_and_body() {
         assert_eq!(
-            rendered(&spec("/o/{id}", Some(r#"{"id": {id}, "n": {n}, "r": {rand:4-4}}"#))),
-            "POST /o/77 HTTP/1.1\r\nhost: h\r\nx-id: 77\r\ncontent-length: 26\r\n\r\n\
-             {\"id\": 77, \"n\": 5, \"r\": 4}"
+            rendered(&spec("/o/{id}?u={csv:user}", Some(r#"{"id": {id}, "n": {n}}"#))),
+            "POST /o/77?u=ann HTTP/1.1\r\nhost: h\r\nx-id: 77\r\ncontent-length: 18\r\n\r\n\
+             {\"id\": 77, \"n\": 5}"
         );
     }
 
     #[test]
-    fn a_constant_body_has_its_length() {
-        let text = rendered(&spec("/", Some("{}")));
-        assert!(text.ends_with("content-length: 2\r\n\r\n{}"), "{text}");
-    }
-
-    #[test]
-    fn an_empty_body_says_so() {
-        let text = rendered(&spec("/", Some("")));
-        assert!(text.ends_with("content-length: 0\r\n\r\n"), "{text}");
-    }
-
-    #[test]
-    fn without_a_body_there_is_no_length() {
+    fn a_body_has_its_length_and_none_has_none() {
+        for (body, end) in
+            [("{}", "content-length: 2\r\n\r\n{}"), ("", "content-length: 0\r\n\r\n")]
+        {
+            let text = rendered(&spec("/", Some(body)));
+            assert!(text.ends_with(end), "{text}");
+        }
         assert!(!rendered(&spec("/", None)).contains("content-length"));
     }
 
     #[test]
-    fn bad_ranges_and_split_heads_are_refused() {
-        for body in ["{rand:}", "{rand:1}", "{rand:2-1}", "{rand:1-", "{rand:a-b}"] {
-            assert!(Mix::new(&[spec("/", Some(body))]).is_err(), "{body}");
-        }
-        assert!(Mix::new(&[spec("/ HTTP/1.1\r\nx: y", None)]).is_err());
-        assert!(Mix::new(&[spec("", None)]).is_err());
-        assert!(Mix::new(&[]).is_err());
+    fn fields_leave_out_what_belongs_to_a_connection() {
+        let mut spec = spec("/o/{n}", Some("{n}"));
+        spec.headers.push(("Connection".into(), "close".into()));
+        spec.headers.push(("X-Kind".into(), "load".into()));
+        let template = Template::new(&spec, &Data::default(), Some("https")).unwrap();
+        let mut values = Values { id: 77, number: 5, random: &mut Random::new(1), row: &[] };
+        let (request, body) = template.fields(&mut values).unwrap();
+        assert_eq!(request.uri().to_string(), "https://h/o/5");
+        assert_eq!(request.headers()["x-id"], "77");
+        assert_eq!(request.headers()["x-kind"], "load");
+        assert_eq!(request.headers()["content-length"], "1");
+        assert_eq!((request.headers().len(), body.as_deref()), (3, Some(&b"5"[..])));
     }
 
     #[test]
-    fn kinds_are_drawn_by_weight() {
-        let weighted = |weight| Spec { weight, ..spec("/", None) };
-        let mix = Mix::new(&[weighted(9.0), weighted(1.0)]).unwrap();
-        let mut random = Random::new(3);
-        let second = (0..10_000).filter(|_| mix.draw(&mut random) == 1).count();
-        assert!((900..1100).contains(&second), "{second}");
+    fn split_heads_are_refused_in_text_and_in_cells() {
+        let refused = |spec: &Spec, cell| Template::new(spec, &data(cell), None).err().unwrap().0;
+        assert!(refused(&spec("/ HTTP/1.1\r\nx: y", None), "").contains("no line breaks"));
+        assert!(refused(&spec("", None), "").contains("not a request target"));
+        assert!(refused(&spec("/{csv:user}", None), "a b").contains("data row 1, user"));
+        let mut split = spec("/", None);
+        split.headers[1].1 = "{csv:user}".into();
+        assert!(refused(&split, "a\r\nx: y").contains("data row 1, user"));
+        assert!(Template::new(&split, &data("a b"), None).is_ok());
+        assert!(Template::new(&spec("/<{n}>", None), &data(""), Some("http")).is_err());
     }
 }

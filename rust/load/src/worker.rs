@@ -1,4 +1,5 @@
 //! One thread: its connections, its share of the schedule, its epoll set.
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -11,20 +12,23 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime,
+    timerfd_create, timerfd_settime,
 };
 
-use crate::answer::Answer;
-use crate::connection::{Connection, Phase, Received, Request};
+use crate::connection::{Connection, Ended, Flow, Phase, Request};
+use crate::data::Data;
+use crate::mix::Mix;
 use crate::pace::Pace;
+use crate::placeholder::Values;
+use crate::profile::Profile;
 use crate::random::Random;
 use crate::tally::{Failure, Tally, outcome};
-use crate::template::{Mix, Values};
+use crate::think::{Think, Thoughts};
+use crate::tls::Secure;
 
 /// How often timeouts, reconnects and the stop flag are looked at.
 const SWEEP: u64 = 20_000_000;
-/// After a failed connect; a client that tries again at once counts errors by the million.
-const PAUSE: u64 = 100_000_000;
 /// What one read takes at most: wrk's is 8 KiB, the kernel's default receive buffer 128 KiB.
 const BUFFER: usize = 64 * 1024;
 /// Events a turn.
@@ -36,12 +40,22 @@ const TIMER: u64 = u64::MAX;
 /// What all threads of a run share.
 pub(crate) struct Shared {
     pub(crate) address: SocketAddr,
+    pub(crate) secure: Option<Secure>,
+    pub(crate) http2: bool,
     pub(crate) mix: Mix,
+    pub(crate) data: Data,
     pub(crate) epoch: Instant,
     pub(crate) first_id: u64,
     /// Where the measured window begins and ends, in nanoseconds since `epoch`.
     pub(crate) window: (u64, u64),
     pub(crate) timeout: u64,
+    /// How many connections a closed loop has when; None: all.
+    pub(crate) levels: Option<Profile>,
+    pub(crate) think: Option<Think>,
+    /// Requests at once on a connection.
+    pub(crate) lanes: usize,
+    /// A connection for each request.
+    pub(crate) fresh: bool,
     pub(crate) record: bool,
     pub(crate) stop: AtomicBool,
     /// Nobody waits for the last answers either.
@@ -49,31 +63,36 @@ pub(crate) struct Shared {
 }
 
 pub(crate) struct Worker {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     tally: Arc<Mutex<Tally>>,
-    epoll: OwnedFd,
+    pub(crate) epoll: OwnedFd,
     timer: OwnedFd,
-    connections: Vec<Connection>,
-    /// Open loop: which connections may be free (checked when used).
-    idle: Vec<u32>,
-    pace: Option<Pace>,
-    random: Random,
+    pub(crate) connections: Vec<Connection>,
+    /// Open loop: which connections may be free (checked when used), in turn.
+    idle: VecDeque<u32>,
+    pub(crate) pace: Option<Pace>,
+    thoughts: Thoughts,
+    pub(crate) random: Random,
+    index: usize,
+    threads: usize,
     /// The next request's number; threads take turns.
     number: u64,
-    stride: u64,
-    end: u64,
-    busy: u64,
+    pub(crate) end: u64,
+    /// Connections below this slot are in use.
+    active: usize,
+    pub(crate) busy: u64,
     outcomes: Vec<u64>,
     buffer: Vec<u8>,
     scratch: Vec<u8>,
+    /// What a read has ended; kept for its room.
+    pub(crate) ended: Vec<Ended>,
 }
 
 impl Worker {
     pub(crate) fn new(
         shared: Arc<Shared>,
         tally: Arc<Mutex<Tally>>,
-        index: usize,
-        threads: usize,
+        (index, threads): (usize, usize),
         connections: usize,
         pace: Option<Pace>,
         seed: u64,
@@ -84,26 +103,32 @@ impl Worker {
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let edge = EventFlags::IN | EventFlags::ET;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), edge)?;
+        let made = || Connection::new(shared.lanes, shared.http2);
+        let connections: Vec<Connection> = (0..connections).map(|_| made()).collect();
         Ok(Self {
             shared,
             tally,
             epoll,
             timer,
-            connections: (0..connections).map(|_| Connection::new()).collect(),
-            idle: Vec::with_capacity(connections),
+            active: connections.len(),
+            idle: VecDeque::with_capacity(connections.len()),
+            connections,
             pace,
+            thoughts: Thoughts::default(),
             random: Random::new(seed ^ (index as u64) << 48),
+            index,
+            threads,
             number: index as u64,
-            stride: threads as u64,
             end,
             busy: 0,
             outcomes: Vec::new(),
             buffer: vec![0; BUFFER],
             scratch: Vec::new(),
+            ended: Vec::new(),
         })
     }
 
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.shared.epoch.elapsed().as_nanos() as u64
     }
 
@@ -117,6 +142,10 @@ impl Worker {
             let mut tally = lock(&mine);
             for event in events.drain(..) {
                 self.handle(event, &mut tally);
+            }
+            while let Some(slot) = self.thoughts.pop(now) {
+                self.connections[slot as usize].thinking -= 1;
+                self.go_on(slot, now, &mut tally);
             }
             self.dispatch(now, &mut tally);
             if now >= sweep {
@@ -137,19 +166,23 @@ impl Worker {
         if self.shared.abandon.load(Ordering::Relaxed) {
             return true;
         }
-        let queued = self.pace.as_ref().is_some_and(|pace| pace.next().is_some());
-        now >= self.end && self.busy == 0 && !queued
+        now >= self.end && self.busy == 0 && !self.is_due_more()
+    }
+
+    pub(crate) fn is_due_more(&self) -> bool {
+        self.pace.as_ref().is_some_and(|pace| pace.next().is_some())
     }
 
     /// Waits for an event or the next thing to do.
     ///
-    /// `epoll_wait` counts in milliseconds, `epoll_pwait2` needs Linux 5.11: a timerfd wakes the
-    /// open loop to the microsecond on any kernel, for one more system call a wake-up.
+    /// `epoll_wait` counts in milliseconds, `epoll_pwait2` needs Linux 5.11: a timerfd wakes us to
+    /// the microsecond on any kernel, for one more system call a wake-up.
     fn wait(&self, events: &mut Vec<Event>, sweep: u64) {
-        let mut gap = sweep.saturating_sub(self.now());
+        let now = self.now();
+        let mut gap = sweep.saturating_sub(now);
         let due = self.pace.as_ref().and_then(Pace::next).filter(|_| !self.idle.is_empty());
-        if let Some(due) = due {
-            let soon = due.saturating_sub(self.now());
+        if let Some(due) = due.into_iter().chain(self.thoughts.next()).min() {
+            let soon = due.saturating_sub(now);
             if soon == 0 {
                 gap = 0;
             } else if soon < gap {
@@ -172,166 +205,85 @@ impl Worker {
             return;
         }
         if let Phase::Connecting { since } = connection.phase {
-            self.settle(slot, since, flags, tally);
-            return;
-        }
-        if matches!(connection.phase, Phase::Busy(_)) && flags.contains(EventFlags::OUT) {
+            self.connected(slot, since, flags, tally);
+        } else if flags.contains(EventFlags::OUT) {
             self.flush(slot, tally);
         }
         let gone = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-        if gone || flags.contains(EventFlags::IN) {
+        let connection = &self.connections[slot as usize];
+        let stands = !matches!(connection.phase, Phase::Connecting { .. });
+        if stands && connection.is_current(token) && (gone || flags.contains(EventFlags::IN)) {
             self.receive(slot, gone, tally);
         }
     }
 
-    /// A connect has ended, well or not.
-    fn settle(&mut self, slot: u32, since: u64, flags: EventFlags, tally: &mut Tally) {
-        let connection = &mut self.connections[slot as usize];
-        match connection.connected() {
-            Ok(()) if flags.contains(EventFlags::OUT) => {
-                connection.phase = Phase::Idle;
-                tally.connects += 1;
-                tally.open += 1;
-                self.free(slot, since, tally);
-            }
-            Ok(()) => {}
-            Err(error) => self.unconnected(slot, error, tally),
-        }
-    }
-
-    fn unconnected(&mut self, slot: u32, error: Errno, tally: &mut Tally) {
-        let now = self.now();
-        let failure = match error {
-            Errno::CONNREFUSED => Failure::Refused,
-            Errno::TIMEDOUT => Failure::ConnectTimeout,
-            Errno::CONNRESET => Failure::Reset,
-            _ => Failure::Connect,
-        };
-        if self.is_measured(now) {
-            tally.fail(failure);
-        }
-        self.connections[slot as usize].close(now + PAUSE);
-    }
-
-    /// A connection stands and has nothing to do: the closed loop goes on, the open loop waits.
-    fn free(&mut self, slot: u32, since: u64, tally: &mut Tally) {
-        if self.pace.is_some() {
-            self.idle.push(slot);
-        } else if self.now() < self.end {
-            self.begin(slot, since, tally);
-        }
-    }
-
-    /// Hands due requests to free connections, drops those that waited too long.
-    fn dispatch(&mut self, now: u64, tally: &mut Tally) {
-        while let Some(pace) = self.pace.as_mut() {
-            while let Some(due) = pace.give_up(now, self.shared.timeout) {
-                if due >= self.shared.window.0 {
-                    tally.fail(Failure::Dropped);
-                    tally.latencies.record(now - due);
-                }
-            }
-            tally.backlog = pace.backlog(now);
-            if tally.backlog == 0 {
-                return;
-            }
-            let Some(slot) = self.idle.pop() else {
-                return;
-            };
-            if !matches!(self.connections[slot as usize].phase, Phase::Idle) {
-                continue;
-            }
-            let Some(due) = pace.take(now) else {
-                self.idle.push(slot);
-                return;
-            };
-            self.begin(slot, due, tally);
-        }
-    }
-
-    /// Sends the next request on a free connection.
-    fn begin(&mut self, slot: u32, start: u64, tally: &mut Tally) {
-        let given = self.now();
-        let kind = self.shared.mix.draw(&mut self.random);
-        let template = self.shared.mix.template(kind);
-        let request = Request { number: self.number, kind, start, given };
-        self.number += self.stride;
-        self.busy += 1;
-        tally.busy += 1;
-        let connection = &mut self.connections[slot as usize];
-        connection.begin(request, template.headless_body);
-        let id = self.shared.first_id + request.number;
-        let mut values = Values { id, number: request.number, random: &mut self.random };
-        template.render(&mut values, &mut connection.unsent, &mut self.scratch);
-        self.flush(slot, tally);
-    }
-
-    fn flush(&mut self, slot: u32, tally: &mut Tally) {
-        match self.connections[slot as usize].flush() {
-            Ok(count) => tally.sent += count as u64,
-            Err(failure) => self.lose(slot, failure, tally),
-        }
-    }
-
-    /// `gone`: the peer will send no more than what is to be read now. Edge-triggered, this is the
-    /// only time that it is told.
     fn receive(&mut self, slot: u32, gone: bool, tally: &mut Tally) {
+        let mut ended = std::mem::take(&mut self.ended);
         let connection = &mut self.connections[slot as usize];
-        let received = connection.receive(&mut self.buffer, &mut tally.received);
-        match (received, &connection.phase) {
-            (Received::Nothing, _) => {}
-            (Received::Answered(answer), &Phase::Busy(request)) => {
-                let keep = answer.keep && !gone;
-                self.answered(slot, request, Answer { keep, ..answer }, tally);
-            }
-            (Received::Failed(failure), Phase::Busy(_)) => self.lose(slot, failure, tally),
-            // A server may close what is idle, with or without a word (RFC 9112 section 9.5).
-            _ => {
-                tally.open -= 1;
-                self.connections[slot as usize].close(0);
-                self.reopen(slot, tally);
-            }
+        let flow = connection.receive(&mut self.buffer, gone, &mut ended, &mut tally.received);
+        let now = self.now();
+        self.settle(slot, &mut ended, now, tally);
+        self.ended = ended;
+        match (flow, self.connections[slot as usize].phase) {
+            (Ok(Flow::On), Phase::Greeting { since }) => self.greet(slot, since, tally),
+            (Ok(Flow::On), _) => self.go_on(slot, now, tally),
+            (Ok(Flow::Over), _) => self.lose(slot, None, tally),
+            (Err(trouble), _) => self.lose(slot, Some(trouble), tally),
         }
     }
 
-    fn answered(&mut self, slot: u32, request: Request, answer: Answer, tally: &mut Tally) {
-        let now = self.now();
+    /// Books what ended on a connection.
+    pub(crate) fn settle(
+        &mut self,
+        slot: u32,
+        ended: &mut Vec<Ended>,
+        now: u64,
+        tally: &mut Tally,
+    ) {
+        for Ended { request, outcome } in ended.drain(..) {
+            match outcome {
+                Ok(status) => self.answered(request, status, now, tally),
+                Err(trouble) => self.failed(request, trouble.failure, &trouble.why, now, tally),
+            }
+            self.pause(slot, now);
+        }
+    }
+
+    /// The user of a lane that came free thinks before the next request (closed loop).
+    fn pause(&mut self, slot: u32, now: u64) {
+        if let (Some(think), None) = (self.shared.think, &self.pace) {
+            self.connections[slot as usize].thinking += 1;
+            self.thoughts.push(now + think.draw(&mut self.random), slot);
+        }
+    }
+
+    fn answered(&mut self, request: Request, status: u16, now: u64, tally: &mut Tally) {
         self.busy -= 1;
         tally.busy -= 1;
         tally.answered += 1;
         if self.is_measured(request.start) {
-            tally.status(request.kind, answer.status);
-            tally.latencies.record(now - request.start);
+            tally.status(request.kind, status, now - request.start);
         }
-        self.record(request, answer.status);
-        if answer.keep {
-            self.connections[slot as usize].phase = Phase::Idle;
-            self.free(slot, now, tally);
-        } else {
-            tally.open -= 1;
-            self.connections[slot as usize].close(now);
-            self.reopen(slot, tally);
-        }
+        self.record(request, status);
     }
 
-    /// The request of a connection ends without an answer, and the connection with it.
-    fn lose(&mut self, slot: u32, failure: Failure, tally: &mut Tally) {
-        let now = self.now();
-        let connection = &mut self.connections[slot as usize];
-        if let Phase::Busy(request) = connection.phase {
-            self.busy -= 1;
-            tally.busy -= 1;
-            if self.is_measured(request.start) {
-                tally.fail(failure);
-                if failure == Failure::Timeout {
-                    tally.latencies.record(now - request.start);
-                }
-            }
-            self.record(request, 0);
+    /// A request ends without an answer.
+    pub(crate) fn failed(
+        &mut self,
+        request: Request,
+        failure: Failure,
+        why: &str,
+        now: u64,
+        tally: &mut Tally,
+    ) {
+        self.busy -= 1;
+        tally.busy -= 1;
+        if self.is_measured(request.start) {
+            let waited = (failure == Failure::Timeout).then(|| now - request.start);
+            tally.fail(request.kind, failure, waited);
+            tally.explain(failure, why);
         }
-        tally.open -= 1;
-        self.connections[slot as usize].close(now);
-        self.reopen(slot, tally);
+        self.record(request, 0);
     }
 
     fn record(&mut self, request: Request, status: u16) {
@@ -340,14 +292,135 @@ impl Worker {
         }
     }
 
-    fn reopen(&mut self, slot: u32, tally: &mut Tally) {
-        let now = self.now();
-        let wanted = now < self.end || self.pace.as_ref().is_some_and(|pace| pace.next().is_some());
-        if wanted {
-            let connection = &mut self.connections[slot as usize];
-            if let Err(error) = connection.open(&self.shared.address, &self.epoll, slot, now) {
-                self.unconnected(slot, error, tally);
+    /// A connection has room: the closed loop fills it, the open loop keeps it in mind.
+    pub(crate) fn go_on(&mut self, slot: u32, now: u64, tally: &mut Tally) {
+        let connection = &self.connections[slot as usize];
+        match connection.phase {
+            Phase::Closed { until } if until <= now => self.reopen(slot, tally),
+            Phase::Open if self.pace.is_some() => {
+                if self.shared.fresh && connection.pending() == 0 {
+                    self.lose(slot, None, tally);
+                } else {
+                    self.list(slot);
+                    // HTTP/2 answers to what was read: windows, settings, pings.
+                    self.flush(slot, tally);
+                }
             }
+            Phase::Open => self.fill(slot, now, tally),
+            _ => {}
+        }
+    }
+
+    fn fill(&mut self, slot: u32, now: u64, tally: &mut Tally) {
+        if (self.shared.fresh || slot as usize >= self.active)
+            && self.connections[slot as usize].pending() == 0
+        {
+            self.lose(slot, None, tally);
+            return;
+        }
+        if now < self.end && !self.shared.fresh && (slot as usize) < self.active {
+            self.begin_all(slot, now, now, tally);
+        }
+        self.flush(slot, tally);
+    }
+
+    /// Begins a request for each user of a connection who neither waits nor thinks.
+    pub(crate) fn begin_all(&mut self, slot: u32, start: u64, now: u64, tally: &mut Tally) {
+        loop {
+            let connection = &self.connections[slot as usize];
+            let users = connection.pending() + connection.thinking;
+            if users >= self.shared.lanes || !connection.has_room() {
+                break;
+            }
+            if !self.begin(slot, start, now, tally) {
+                break;
+            }
+        }
+    }
+
+    /// Hands due requests to free connections, drops those that waited too long.
+    fn dispatch(&mut self, now: u64, tally: &mut Tally) {
+        let shared = Arc::clone(&self.shared);
+        let Some(pace) = self.pace.as_mut() else {
+            return;
+        };
+        while let Some(due) = pace.give_up(now, shared.timeout) {
+            if due >= shared.window.0 {
+                let kind = shared.mix.draw(&mut self.random);
+                tally.fail(kind, Failure::Dropped, Some(now - due));
+            }
+        }
+        while self.pace.as_ref().and_then(Pace::next).is_some_and(|due| due <= now) {
+            let Some(slot) = self.idle.pop_front() else {
+                return;
+            };
+            self.connections[slot as usize].listed = false;
+            let connection = &self.connections[slot as usize];
+            let open = matches!(connection.phase, Phase::Open) && connection.has_room();
+            let closed = matches!(connection.phase, Phase::Closed { .. }) && shared.fresh;
+            if !open && !closed {
+                continue;
+            }
+            let Some(due) = self.pace.as_mut().and_then(|pace| pace.take(now)) else {
+                return;
+            };
+            if closed {
+                self.open_for(slot, due, tally);
+                continue;
+            }
+            if self.begin(slot, due, now, tally) {
+                if self.connections[slot as usize].has_room() {
+                    self.list(slot);
+                }
+                self.flush(slot, tally);
+            }
+        }
+    }
+
+    /// A connection that may be free: once in the list.
+    pub(crate) fn list(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot as usize];
+        if !connection.listed {
+            connection.listed = true;
+            self.idle.push_back(slot);
+        }
+    }
+
+    /// Renders the next request behind what a connection has not sent yet; tells whether the
+    /// connection took it. One that did not is over.
+    pub(crate) fn begin(&mut self, slot: u32, start: u64, now: u64, tally: &mut Tally) -> bool {
+        let kind = self.shared.mix.draw(&mut self.random);
+        let template = self.shared.mix.template(kind);
+        let number = self.number;
+        let request = Request { number, kind, bodiless: template.bodiless, start, given: now };
+        self.number += self.threads as u64;
+        self.busy += 1;
+        tally.busy += 1;
+        let row = self.shared.data.row(number, &mut self.random);
+        let row = self.shared.data.rows.get(row).map_or(&[][..], Vec::as_slice);
+        let id = self.shared.first_id + number;
+        let mut values = Values { id, number, random: &mut self.random, row };
+        let connection = &mut self.connections[slot as usize];
+        let begun = connection.begin(request, template, &mut values, &mut self.scratch);
+        let Err(trouble) = begun else {
+            return true;
+        };
+        self.failed(request, trouble.failure, &trouble.why, now, tally);
+        self.lose(slot, Some(trouble), tally);
+        false
+    }
+
+    pub(crate) fn flush(&mut self, slot: u32, tally: &mut Tally) {
+        let mut ended = std::mem::take(&mut self.ended);
+        let flushed = self.connections[slot as usize].flush(&mut ended);
+        if !ended.is_empty() {
+            let now = self.now();
+            self.settle(slot, &mut ended, now, tally);
+        }
+        self.ended = ended;
+        match flushed {
+            Ok(count) => tally.sent += count as u64,
+            Err(trouble) => self.lose(slot, Some(trouble), tally),
         }
     }
 
@@ -357,22 +430,43 @@ impl Worker {
             self.end = self.end.min(now);
             self.pace.iter_mut().for_each(|pace| pace.stop(now));
         }
-        let timeout = self.shared.timeout;
+        if let Some(levels) = &self.shared.levels {
+            let level = levels.level(now).round().max(0.0) as usize;
+            let mine = level.saturating_sub(self.index).div_ceil(self.threads);
+            self.active = mine.min(self.connections.len());
+        }
+        tally.backlog = self.pace.as_ref().map_or(0, |pace| pace.backlog(now));
+        let cpu = clock_gettime(ClockId::ThreadCPUTime);
+        tally.cpu = cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64;
         for slot in 0..self.connections.len() as u32 {
-            match self.connections[slot as usize].phase {
-                Phase::Closed { until } if until <= now => self.reopen(slot, tally),
-                Phase::Connecting { since } if since + timeout < now => {
-                    self.unconnected(slot, Errno::TIMEDOUT, tally);
-                }
-                Phase::Busy(request) if request.given + timeout < now => {
-                    self.lose(slot, Failure::Timeout, tally);
-                }
-                _ => {}
-            }
+            self.look_at(slot, now, tally);
         }
     }
 
-    fn is_measured(&self, start: u64) -> bool {
+    fn look_at(&mut self, slot: u32, now: u64, tally: &mut Tally) {
+        let timeout = self.shared.timeout;
+        let connection = &self.connections[slot as usize];
+        match connection.phase {
+            Phase::Closed { until } if until <= now => self.reopen(slot, tally),
+            Phase::Connecting { since } | Phase::Greeting { since } if since + timeout < now => {
+                self.unconnected(slot, Failure::ConnectTimeout.into(), tally);
+            }
+            Phase::Open => match connection.oldest() {
+                Some(given) if given + timeout < now => self.expire(slot, now, tally),
+                None if slot as usize >= self.active => self.lose(slot, None, tally),
+                // What ended while it was flushed has left a lane free.
+                _ if self.pace.is_none() && connection.has_room() => self.go_on(slot, now, tally),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    pub(crate) fn is_active(&self, slot: u32) -> bool {
+        (slot as usize) < self.active
+    }
+
+    pub(crate) fn is_measured(&self, start: u64) -> bool {
         start >= self.shared.window.0 && start < self.end
     }
 }

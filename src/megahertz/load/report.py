@@ -1,31 +1,39 @@
-"""What a run has shown: rates, percentiles, statuses, errors; as a table and as JSON.
+"""What a run has shown, and as JSON.
 
 Rules: a request counts in the window in which it was meant to start. Answers, timeouts and drops
 are all in the percentiles, the latter two with the time they waited.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.table import Table
-
 from megahertz.engine import Latencies
+from megahertz.load.colour import UNTAGGED
+from megahertz.load.part import Part, grouped, total
 from megahertz.load.plan import Plan
 from megahertz.load.record import Outcomes
-
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+from megahertz.load.sample import Sample
+from megahertz.load.threshold import Checked, Threshold, check
 
 MEANING = {
     "refused": "connection refused",
     "connect_timeout": "no connection within the timeout",
     "connect": "no connection (route, files or ports)",
+    "tls": "no TLS handshake",
     "timeout": "no complete answer within the timeout",
     "closed": "closed before the answer was complete",
-    "reset": "connection reset",
-    "protocol": "the answer is not HTTP/1.1",
+    "reset": "connection or stream reset",
+    "protocol": "the answer is not HTTP of the version asked for",
     "dropped": "no free connection within the timeout; not sent",
 }
+
+# Where its threads work this much of the time, the generator's own queue is in the latencies.
+SATURATED = 0.9
+
+# The quantiles of the plot by percentiles: evenly spaced in the number of nines.
+_CURVE = tuple(1 - 10 ** -(step / 10) for step in range(51))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,147 +43,201 @@ class Report:
     Attributes:
         plan: what was asked for.
         seconds: the measured window.
-        statuses: answers by status.
-        by_kind: answers by template of the mix, then status.
-        unexpected: answers with a status that their template does not expect.
-        failures: requests without an answer, and failed connects, by reason.
-        latencies: in seconds.
+        parts: by template of the mix.
+        total: all of them, and the connections that were not made.
+        troubles: the first that was seen of each failure.
         answered: answers of the whole run, warm-up and last answers included.
         connects: connections made.
         received: bytes.
         sent: bytes.
+        generator: share of the time that the generator's threads worked.
         interrupted: ended by Ctrl-C.
         outcomes: how each request ended; empty unless the plan records.
+        samples: every 0.2 s.
+        thresholds: what was expected of it.
     """
 
     plan: Plan
     seconds: float
-    statuses: Counter[int]
-    by_kind: tuple[Counter[int], ...]
-    unexpected: int
-    failures: dict[str, int]
-    latencies: Latencies
+    parts: tuple[Part, ...]
+    total: Part
+    troubles: Mapping[str, str]
     answered: int
     connects: int
     received: int
     sent: int
+    generator: float
     interrupted: bool
     outcomes: Outcomes = field(repr=False)
+    samples: Sequence[Sample] = field(repr=False)
+    thresholds: tuple[Threshold, ...] = ()
+
+    @property
+    def statuses(self) -> Counter[int]:
+        """Answers by status."""
+        return self.total.statuses
+
+    @property
+    def by_kind(self) -> tuple[Counter[int], ...]:
+        """Answers by template of the mix, then status."""
+        return tuple(part.statuses for part in self.parts)
+
+    @property
+    def unexpected(self) -> int:
+        """Answers with a status that their template does not expect."""
+        return self.total.unexpected
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Requests without an answer, and failed connects, by reason."""
+        return dict(self.total.failures)
+
+    @property
+    def latencies(self) -> Latencies:
+        """In seconds."""
+        return self.total.latencies
 
     @property
     def requests(self) -> int:
         """Answers of the measured window."""
-        return self.statuses.total()
+        return self.total.requests
 
     @property
     def failed(self) -> int:
         """Requests without an answer, failed connects and unexpected statuses."""
-        return self.unexpected + sum(self.failures.values())
+        return self.total.failed
 
     @property
     def qps(self) -> float:
         """Answers a second."""
-        return self.requests / self.seconds if self.seconds else 0.0
+        return self.total.qps
+
+    @property
+    def saturated(self) -> bool:
+        """The generator was as busy as it can be: there may be more in the server."""
+        return self.generator > SATURATED
 
     @property
     def ok(self) -> bool:
-        """Something was answered and nothing failed."""
-        return self.requests > 0 and self.failed == 0
+        """Something was answered and what was expected holds.
+
+        Without a threshold on errors no error is expected at all.
+        """
+        tolerant = any(threshold.metric == "errors" for threshold in self.thresholds)
+        holds = all(checked.holds for checked in self.checked())
+        return self.requests > 0 and holds and (tolerant or self.failed == 0)
+
+    def by_name(self) -> Mapping[str, Part]:
+        """Sums of the templates that share a name."""
+        return grouped((template.title for template in self.plan.mix), self.parts)
+
+    def by_tag(self) -> Mapping[str, Part]:
+        """Sums of the templates that share a tag; empty for traffic without colour.
+
+        With `unconnected`, the connections that were not made, they add up to the total.
+        """
+        if not self.plan.coloured:
+            return {}
+        return grouped((template.tag or UNTAGGED for template in self.plan.mix), self.parts)
+
+    def checked(self) -> tuple[Checked, ...]:
+        """What became of each threshold."""
+        parts = {**self.by_name(), **self.by_tag()}
+        return tuple(
+            check(threshold, parts.get(threshold.of, self.total)) for threshold in self.thresholds
+        )
 
     def latency(self) -> dict[str, float]:
         """Seconds by name of the percentile, with mean and max."""
-        at = {name: self.latencies.quantile(q) for name, q in QUANTILES.items()}
-        return {"mean": self.latencies.mean, **at, "max": self.latencies.max}
+        return self.total.latency()
+
+    def curve(self) -> list[tuple[float, float]]:
+        """Quantiles and seconds, as far as there are requests to tell them."""
+        n = len(self.latencies)
+        return [(q, self.latencies.quantile(q)) for q in _CURVE if n * (1 - q) >= 1]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`; seconds and bytes."""
+        plan = self.plan
         return {
-            "url": self.plan.url,
-            "connections": self.plan.connections,
-            "threads": self.plan.threads,
-            "rate": self.plan.rate,
+            "url": plan.url,
+            "connections": plan.connections,
+            "threads": plan.threads,
+            "rate": plan.rate,
+            "stages": [str(stage) for stage in plan.stages.parts] if plan.stages else None,
+            "open_loop": plan.is_open,
+            "http2": plan.http2,
+            "lanes": plan.lanes,
+            "keepalive": plan.keepalive,
+            "think": str(plan.think) if plan.think else None,
             "seconds": self.seconds,
-            "requests": self.requests,
-            "qps": self.qps,
             "answered": self.answered,
-            "latency": self.latency(),
-            "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
-            "unexpected": self.unexpected,
-            "failures": self.failures,
+            **self.total.as_dict(),
+            "names": {name: part.as_dict() for name, part in self.by_name().items()},
+            "tags": {name: part.as_dict() for name, part in self.by_tag().items()},
+            "troubles": dict(self.troubles),
             "connects": self.connects,
             "received": self.received,
             "sent": self.sent,
+            "generator": self.generator,
+            "curve": self.curve(),
+            "series": [sample.as_dict() for sample in self.samples],
+            "thresholds": [checked.as_dict() for checked in self.checked()],
             "interrupted": self.interrupted,
             "ok": self.ok,
         }
 
 
-def report(plan: Plan, seen: dict[str, Any], outcomes: Outcomes, *, interrupted: bool) -> Report:
+def report(
+    plan: Plan,
+    seen: dict[str, Any],
+    outcomes: Outcomes,
+    *,
+    interrupted: bool,
+    samples: Sequence[Sample] = (),
+    thresholds: tuple[Threshold, ...] = (),
+) -> Report:
     """The report of a run from the last look at it."""
-    by_kind: tuple[Counter[int], ...] = tuple(Counter() for _ in plan.mix)
-    for kind, status, count in seen["statuses"]:
-        by_kind[kind][status] += count
-    unexpected = sum(
-        count
-        for template, counted in zip(plan.mix, by_kind, strict=True)
-        for status, count in counted.items()
-        if status not in template.expect
-    )
+    parts = _parts(plan, seen)
+    unconnected = Counter({name: n for kind, name, n in seen["failures"] if kind is None})
+    whole = total("total", seen["measured"], [*parts, Part("", 0.0, failures=unconnected)])
+    busy = seen["elapsed"] * plan.threads
     return Report(
         plan=plan,
         seconds=seen["measured"],
-        statuses=sum(by_kind, Counter()),
-        by_kind=by_kind,
-        unexpected=unexpected,
-        failures=dict(seen["failures"]),
-        latencies=seen["latencies"],
+        parts=parts,
+        total=whole,
+        troubles=dict(seen["troubles"]),
         answered=seen["answered"],
         connects=seen["connects"],
         received=seen["received"],
         sent=seen["sent"],
+        generator=seen["cpu"] / busy if busy else 0.0,
         interrupted=interrupted,
         outcomes=outcomes,
+        samples=samples,
+        thresholds=thresholds,
     )
 
 
-def duration(seconds: float) -> str:
-    """Three digits with the unit that suits: `412 us`, `1.25 ms`, `3.40 s`."""
-    for unit, scale in (("us", 1e-6), ("ms", 1e-3)):
-        if seconds < scale * 999.5:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def table(report: Report) -> Table:
-    """The report for a terminal."""
-    plan = report.plan
-    loop = f"{plan.rate:,.0f} requests/s" if plan.rate else "each after the previous answer"
-    view = Table(
-        title=f"{plan.url}  {plan.connections} connections, {loop}, {report.seconds:.1f} s",
-        title_justify="left",
-        show_header=False,
-    )
-    view.add_column(style="bold")
-    view.add_column(justify="right")
-    view.add_column(style="dim")
-    view.add_row("requests", f"{report.requests:,}", f"{report.qps:,.0f} /s")
-    since = "from the intended start" if plan.rate else "from the send"
-    for name, seconds in report.latency().items():
-        view.add_row(name.replace("p999", "p99.9"), duration(seconds), since)
-        since = ""
-    _counts(view, report)
-    return view
-
-
-def _counts(view: Table, report: Report) -> None:
-    expected = frozenset[int]().union(*(template.expect for template in report.plan.mix))
-    view.add_section()
-    for status, count in sorted(report.statuses.items()):
-        note = "" if status in expected else "[red]not expected"
-        view.add_row(str(status), f"{count:,}", note)
-    for name, count in report.failures.items():
-        view.add_row(f"[red]{name}", f"{count:,}", MEANING[name])
-    view.add_section()
-    view.add_row(
-        "received", f"{report.received / 1e6:,.1f} MB", f"{report.connects:,} connections made"
+def _parts(plan: Plan, seen: dict[str, Any]) -> tuple[Part, ...]:
+    answers: list[Counter[int]] = [Counter() for _ in plan.mix]
+    failures: list[Counter[str]] = [Counter() for _ in plan.mix]
+    for kind, status, count in seen["statuses"]:
+        answers[kind][status] += count
+    for kind, name, count in seen["failures"]:
+        if kind is not None:
+            failures[kind][name] += count
+    return tuple(
+        Part(
+            template.title,
+            seen["measured"],
+            counted,
+            sum(n for status, n in counted.items() if status not in template.expect),
+            lost,
+            latencies,
+        )
+        for template, counted, lost, latencies in zip(
+            plan.mix, answers, failures, seen["latencies"], strict=True
+        )
     )

@@ -1,6 +1,6 @@
 """A run: start it, look at it while it goes, stop it on Ctrl-C, report it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,9 +9,9 @@ from megahertz.errors import BadSettings
 from megahertz.load.plan import Plan
 from megahertz.load.record import Outcomes
 from megahertz.load.report import Report, report
-
-# Nielsen: 0.1 s is felt as at once; a snapshot costs 50 us of a thread's lock.
-LOOK_EVERY = 0.1
+from megahertz.load.sample import EVERY, Sample, Series
+from megahertz.load.server import Server
+from megahertz.load.threshold import Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Progress:
         latencies: of the window, so far.
         busy: requests waiting for their answer.
         backlog: requests due and not sent (open loop).
+        sample: the interval since the last look.
     """
 
     stage: Literal["warmup", "measuring", "draining", "done"]
@@ -37,70 +38,83 @@ class Progress:
     latencies: Latencies
     busy: int
     backlog: int
+    sample: Sample | None = None
 
 
-def drive(plan: Plan, progress: Callable[[Progress], None] | None = None) -> Report:
+def drive(
+    plan: Plan,
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    server: Server | None = None,
+    thresholds: Sequence[Threshold] = (),
+) -> Report:
     """Runs a plan to its end; the calling thread only looks on.
 
     Ctrl-C ends it early: the report covers what was measured and says so.
 
     Args:
         plan: what to send.
-        progress: called every 0.1 s and once at the end.
+        progress: called every 0.2 s and once at the end.
+        server: whose memory, processor and tasks are sampled beside the rate.
+        thresholds: what the report is judged by.
 
     Raises:
         BadSettings: the plan cannot be sent.
         ConnectError: the URL's host has no address.
     """
-    run = _start(plan)
+    server = server or Server()
+    series = Series(plan.threads, [template.expect for template in plan.mix])
     interrupted = False
-    try:
-        _watch(run, progress)
-    except KeyboardInterrupt:
-        interrupted = True
-        run.stop()
-        run.wait(plan.timeout * 2)
-    outcomes = Outcomes(run.outcomes() if plan.record else b"", plan.first_id)
-    return report(plan, run.snapshot(), outcomes, interrupted=interrupted)
+    with server:
+        run = _start(plan)
+        try:
+            _watch(run, progress, series, server)
+        except KeyboardInterrupt:
+            interrupted = True
+            run.stop()
+            run.wait(plan.timeout * 2)
+    return report(
+        plan,
+        run.snapshot(),
+        Outcomes(run.outcomes() if plan.record else b"", plan.first_id),
+        interrupted=interrupted,
+        samples=series.samples,
+        thresholds=tuple(thresholds),
+    )
 
 
 def _start(plan: Plan) -> LoadRun:
     host, port = plan.address()
     try:
-        return LoadRun(
-            host,
-            port,
-            plan.requests(),
-            connections=plan.connections,
-            threads=plan.threads,
-            rate=plan.rate,
-            warmup=plan.warmup,
-            duration=plan.duration,
-            timeout=plan.timeout,
-            record=plan.record,
-            first_id=plan.first_id,
-            seed=plan.seed,
-        )
+        return LoadRun(host, port, plan.requests(), **plan.options())
     except ValueError as error:
         raise BadSettings(str(error)) from error
 
 
-def _watch(run: LoadRun, progress: Callable[[Progress], None] | None) -> None:
+def _watch(
+    run: LoadRun, progress: Callable[[Progress], None] | None, series: Series, server: Server
+) -> None:
     done = False
     while not done:
-        done = run.wait(LOOK_EVERY)
+        done = run.wait(EVERY)
+        seen = run.snapshot()
+        sample = series.look(seen, server.look())
         if progress is not None:
-            progress(_progress(run.snapshot()))
+            progress(_progress(seen, sample))
 
 
-def _progress(seen: dict[str, Any]) -> Progress:
+def _progress(seen: dict[str, Any], sample: Sample | None) -> Progress:
+    latencies = Latencies()
+    for kind in seen["latencies"]:
+        latencies.add(kind)
     return Progress(
         stage=seen["stage"],
         elapsed=seen["elapsed"],
         measured=seen["measured"],
         answered=seen["answered"],
-        failed=sum(count for _, count in seen["failures"]),
-        latencies=seen["latencies"],
+        failed=sum(count for _, _, count in seen["failures"]),
+        latencies=latencies,
         busy=seen["busy"],
         backlog=seen["backlog"],
+        sample=sample,
     )

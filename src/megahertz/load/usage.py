@@ -46,6 +46,17 @@ def tree(pid: int) -> list[int]:
     return found
 
 
+def threads(pid: int) -> int:
+    """Of a process and all below it; 0 once it has gone."""
+    found = 0
+    for process in tree(pid):
+        try:
+            found += len(list((_PROC / f"{process}/task").iterdir()))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
 def _cpu(pid: int) -> float:
     """Nanoseconds of the scheduler where the kernel keeps them, else ticks of 10 ms."""
     tasks = list((_PROC / f"{pid}/task").iterdir())
