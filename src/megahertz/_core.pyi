@@ -98,6 +98,12 @@ class Exchange:
     @property
     def closed(self) -> bool:
         """Whether the answer is complete or the peer has gone."""
+    @property
+    def secure(self) -> bool:
+        """Whether it came by TLS."""
+    @property
+    def peer_certificates(self) -> list[bytes]:
+        """What the peer has shown, its own certificate first, as DER; empty once it has gone."""
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Begins a streamed answer; chunked unless `headers` has a content-length."""
     def write(self, data: bytes) -> bool:
@@ -106,6 +112,38 @@ class Exchange:
         """Done once the peer has taken enough; cancelled with the handler when it goes."""
     def end(self) -> None:
         """Completes a streamed answer; a length not met closes the connection."""
+
+# --- tls.rs ---
+
+@final
+class TlsConfig:
+    """What a secure socket shows and asks, checked.
+
+    Args:
+        identities: PEM pairs of chain and private key.
+        secret: from `ticket_secret`.
+        client_ca: PEM of the roots that clients' certificates come from.
+        client_required: whether clients must show one.
+        only_13: refuse TLS 1.2.
+        http2: offer it.
+
+    Raises:
+        ValueError: what is wrong with which identity.
+    """
+
+    def __new__(
+        cls,
+        identities: Sequence[tuple[bytes, bytes]],
+        *,
+        secret: bytes,
+        client_ca: bytes | None = None,
+        client_required: bool = True,
+        only_13: bool = False,
+        http2: bool = True,
+    ) -> TlsConfig: ...
+
+def ticket_secret(last: bytes | None = None) -> bytes:
+    """A secret that the workers of a server share, or `last` as it is by now."""
 
 # --- task.rs ---
 
@@ -211,8 +249,10 @@ class Engine:
         """Raises ValueError for a pattern that is malformed or in conflict with another."""
     def set_fallback(self, endpoint: Callable[[Exchange], Any]) -> None: ...
     def set_refusal(self, status: int, answer: Answer) -> None: ...
-    def listen(self, fd: int) -> None:
-        """Accepts from a listening socket; the descriptor is duplicated."""
+    def listen(self, fd: int, *, secure: bool = False) -> None:
+        """Accepts from a listening socket, by TLS where `secure`; the descriptor is duplicated."""
+    def set_tls(self, config: TlsConfig) -> None:
+        """What connections of secure sockets begin with from now on."""
     def stop(self) -> None:
         """Stops accepting, closes idle connections, lets running requests finish."""
     def close(self) -> None:

@@ -111,7 +111,7 @@ class Served:
 
     def wait_for_url(self):
         self.line = self.process.stdout.readline()
-        found = re.search(r"http://\S+", self.line)
+        found = re.search(r"https?://\S+", self.line)
         assert found, self.process.stderr.read()
         self.url = found[0]
         return self

@@ -116,7 +116,13 @@ def serve() -> Callable[..., contextlib.AbstractAsyncContextManager[Site]]:
 
     @contextlib.asynccontextmanager
     async def run(
-        handlers: dict[str, Any] | None = None, *, fallback=None, refusals=None, **limits: Any
+        handlers: dict[str, Any] | None = None,
+        *,
+        fallback=None,
+        refusals=None,
+        tls=None,
+        secret=None,
+        **limits: Any,
     ) -> AsyncIterator[Site]:
         routes = []
         for line, handler in (handlers or {}).items():
@@ -127,7 +133,8 @@ def serve() -> Callable[..., contextlib.AbstractAsyncContextManager[Site]]:
             routes.append(Route(methods=(method,), pattern=pattern, endpoint=handler, **options))
         service = Plain(routes, fallback, refusals)
         with socket.create_server(("127.0.0.1", 0), backlog=1000) as sock:
-            async with Server(service, [sock], limits=Limits(**limits)) as server:
+            bounds = Limits(**limits)
+            async with Server(service, [sock], limits=bounds, tls=tls, secret=secret) as server:
                 site = Site(server, service, sock.getsockname()[1])
                 try:
                     yield site

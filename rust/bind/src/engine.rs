@@ -5,6 +5,7 @@ use crate::exchange::{Exchange, Reason};
 use crate::limits::settings;
 use crate::runtime::Runtime;
 use crate::task::RequestTask;
+use crate::tls::TlsConfig;
 use poll::{Event, Prepared, Reactor, Token};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -189,14 +190,19 @@ impl Engine {
         Ok(())
     }
 
-    fn listen(&mut self, fd: i32) -> PyResult<()> {
+    #[pyo3(signature = (fd, *, secure=false))]
+    fn listen(&mut self, fd: i32, secure: bool) -> PyResult<()> {
         if fd < 0 {
             return Err(PyValueError::new_err("a closed socket"));
         }
         // SAFETY: the caller keeps its socket open during this call; it is duplicated at once.
         let socket = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
         rustix::io::ioctl_fionbio(&socket, true).map_err(refused)?;
-        self.reactor.listen(socket).map_err(refused)
+        self.reactor.listen(socket, secure).map_err(refused)
+    }
+
+    fn set_tls(&mut self, config: &Bound<'_, TlsConfig>) {
+        self.reactor.set_tls(Arc::clone(&config.get().0));
     }
 
     /// The loop's reader callback.

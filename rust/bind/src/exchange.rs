@@ -239,6 +239,20 @@ impl Exchange {
     }
 
     #[getter]
+    fn secure(&self) -> bool {
+        self.incoming.secure
+    }
+
+    #[getter]
+    fn peer_certificates<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        if self.is_ended() {
+            return vec![];
+        }
+        let all = self.engine.borrow(py).reactor.peer_certificates(self.token);
+        all.iter().map(|der| PyBytes::new(py, der)).collect()
+    }
+
+    #[getter]
     fn started(&self) -> bool {
         self.is_started()
     }

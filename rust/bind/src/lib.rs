@@ -14,12 +14,14 @@ mod load;
 mod probe;
 mod runtime;
 mod task;
+mod tls;
 
 /// The native half of megahertz; imported by `megahertz.engine.native` alone.
 #[pymodule(gil_used = true)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     engine::register(module)?;
+    tls::register(module)?;
     probe::register(module)?;
     journal::register(module)?;
     load::register(module)?;

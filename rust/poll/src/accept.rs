@@ -1,7 +1,8 @@
 //! New connections, within what the settings and the process allow.
 use crate::conn::Conn;
 use crate::outbox::Outbox;
-use crate::reactor::{LISTENER, Reactor, idle_key};
+use crate::reactor::{LISTENER, Listener, Reactor, idle_key};
+use crate::tls::Session;
 use crate::token::Token;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
@@ -15,16 +16,17 @@ const BURST: usize = 256;
 const REST: u64 = 100_000_000;
 
 impl Reactor {
-    /// Accepts from a listening, non-blocking socket.
+    /// Accepts from a listening, non-blocking socket; where it is `secure`, by TLS only, with what
+    /// [`Reactor::set_tls`] was given.
     ///
     /// # Errors
     /// The kernel would not watch it.
-    pub fn listen(&mut self, socket: OwnedFd) -> Result<(), Errno> {
+    pub fn listen(&mut self, socket: OwnedFd, secure: bool) -> Result<(), Errno> {
         // Accepted sockets inherit it; a Unix socket knows no such option.
         let _ = sockopt::set_tcp_nodelay(&socket, true);
         let data = EventData::new_u64(LISTENER | self.listeners.len() as u64);
         epoll::add(&self.set, &socket, data, EventFlags::IN)?;
-        self.listeners.push(socket);
+        self.listeners.push(Listener { fd: socket, secure });
         Ok(())
     }
 
@@ -32,9 +34,12 @@ impl Reactor {
         for _ in 0..BURST {
             // Level-triggered: what is left comes with the next turn.
             let Some(socket) = self.listeners.get(listener) else { return };
-            match accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok(fd) if self.connections() >= self.settings.connections => self.turn_away(&fd),
-                Ok(fd) => self.admit(fd),
+            let secure = socket.secure;
+            match accept_with(&socket.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok(fd) if self.connections() >= self.settings.connections => {
+                    self.turn_away(&fd, secure);
+                }
+                Ok(fd) => self.admit(fd, secure),
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     return self.rest();
                 }
@@ -45,7 +50,16 @@ impl Reactor {
         }
     }
 
-    fn admit(&mut self, fd: OwnedFd) {
+    fn admit(&mut self, fd: OwnedFd, secure: bool) {
+        let session = match (secure, &self.tls) {
+            (false, _) => None,
+            (true, Some(config)) => match Session::new(config) {
+                Some(session) => Some(Box::new(session)),
+                None => return,
+            },
+            // No certificate, no connection.
+            (true, None) => return,
+        };
         let index = self.free.pop().unwrap_or_else(|| {
             self.conns.push(Conn::default());
             self.conns.len() as u32 - 1
@@ -61,13 +75,18 @@ impl Reactor {
         self.statistics.accepted += 1;
         let conn = &mut self.conns[index as usize];
         conn.fd = Some(fd);
-        conn.timeout_at = self.now + self.settings.idle_timeout;
+        conn.tls = session;
+        let patience = if secure { self.settings.head_timeout } else { self.settings.idle_timeout };
+        conn.timeout_at = self.now + patience;
         self.wheel.insert(idle_key(token), conn.timeout_at);
     }
 
     /// 503 to a connection too many: one try, since nothing of it is kept.
-    fn turn_away(&mut self, fd: &OwnedFd) {
+    fn turn_away(&mut self, fd: &OwnedFd, secure: bool) {
         self.statistics.full += 1;
+        if secure {
+            return; // A handshake would cost more than the answer is worth.
+        }
         let mut outbox = Outbox::default();
         let tail = outbox.tail(&mut self.spares);
         self.refusals[Refusal::Full as usize].write_last(tail, &self.date);
@@ -78,7 +97,7 @@ impl Reactor {
     fn rest(&mut self) {
         self.statistics.exhausted += 1;
         for listener in &self.listeners {
-            let _ = epoll::delete(&self.set, listener);
+            let _ = epoll::delete(&self.set, &listener.fd);
         }
         self.accept_again = Some(self.now + REST);
     }
@@ -91,7 +110,7 @@ impl Reactor {
         self.accept_again = None;
         for (index, listener) in self.listeners.iter().enumerate() {
             let data = EventData::new_u64(LISTENER | index as u64);
-            let _ = epoll::add(&self.set, listener, data, EventFlags::IN);
+            let _ = epoll::add(&self.set, &listener.fd, data, EventFlags::IN);
         }
     }
 }

@@ -3,7 +3,6 @@ use crate::conn::{Conn, Current, Stage, Stream};
 use crate::outbox::Shared;
 use crate::reactor::{Event, Reactor, deadline_key, idle_key};
 use crate::token::Token;
-use rustix::net::Shutdown;
 use std::sync::Arc;
 use wire::Refusal;
 use wire::reply::{self, Length, Persistence};
@@ -200,8 +199,7 @@ impl Reactor {
         if conn.epoch != token.epoch {
             return;
         }
-        let Some(fd) = &conn.fd else { return };
-        let Ok(sent) = conn.outbox.send(fd, &mut self.spares) else {
+        let Ok(sent) = conn.send(&mut self.spares) else {
             let busy = conn.stage == Stage::Busy;
             return if busy { self.lose(token) } else { self.close(token) };
         };
@@ -210,17 +208,18 @@ impl Reactor {
             conn.current.wants_drain = false;
             self.events.push_back(Event::Drained(token));
         }
-        if !conn.outbox.is_empty() {
+        if !conn.is_sent() {
             if sent > 0 || conn.timeout_at > now + settings.write_timeout {
                 self.set_timeout(token, now + settings.write_timeout);
             }
         } else if conn.closing {
             match conn.stage {
                 Stage::Busy => {}
-                Stage::Linger if !conn.eof => {
-                    let _ = rustix::net::shutdown(fd, Shutdown::Write);
+                Stage::Linger if !conn.eof => conn.part(&mut self.spares),
+                _ => {
+                    conn.part(&mut self.spares);
+                    self.close(token);
                 }
-                _ => self.close(token),
             }
         } else if sent > 0 && conn.stage == Stage::Idle {
             conn.timeout_at = now + settings.idle_timeout;

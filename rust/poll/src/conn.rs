@@ -8,10 +8,13 @@
 //!    └──────── Busy      └────────────────────────┴──▶ Linger ─────▶ closed
 //! ```
 use crate::intake::{Content, Incoming, Intake};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Spares};
 use crate::settings::Settings;
+use crate::tls::Session;
 use crate::token::Token;
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::Shutdown;
 use wire::{Framing, Refusal};
 
 /// How long a connection lingers for its peer to read our last words (nginx: lingering_timeout
@@ -84,6 +87,7 @@ pub struct Conn {
     pub inbound: Vec<u8>,
     pub intake: Option<Box<Intake>>,
     pub outbox: Outbox,
+    pub tls: Option<Box<Session>>,
 }
 
 /// What the bytes at hand come to.
@@ -99,6 +103,34 @@ pub enum Step {
 }
 
 impl Conn {
+    /// Whether the socket has everything.
+    pub fn is_sent(&self) -> bool {
+        self.outbox.is_empty() && self.tls.as_ref().is_none_or(|tls| tls.is_sent())
+    }
+
+    /// Ends our side: the peer reads what was sent, and then the end.
+    pub fn part(&mut self, spares: &mut Spares) {
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+            let _ = self.send(spares);
+        }
+        if let Some(fd) = &self.fd {
+            let _ = rustix::net::shutdown(fd, Shutdown::Write);
+        }
+    }
+
+    /// Sends what the socket takes; gives how many bytes that was.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn send(&mut self, spares: &mut Spares) -> Result<usize, Errno> {
+        let Some(fd) = &self.fd else { return Ok(0) };
+        match &mut self.tls {
+            None => self.outbox.send(fd, spares),
+            Some(tls) => tls.send(&mut self.outbox, fd, spares),
+        }
+    }
+
     /// Looks for the next request at the front of `data`.
     pub fn advance(&mut self, token: Token, data: &[u8], settings: &Settings, now: u64) -> Step {
         if let Some(intake) = &mut self.intake {
@@ -115,13 +147,14 @@ impl Conn {
             Ok(None) => return Step::More(2 * data.chunks(2).take_while(|c| c == b"\r\n").count()),
             Err(refusal) => return Step::Refuse(refusal),
         };
-        let start = head.len;
+        let (start, secure) = (head.len, self.tls.is_some());
         if let Framing::Length(size) = head.framing {
             let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
             if let Some(bytes) = end.and_then(|end| data.get(..end)) {
                 let used = bytes.len();
                 let content = Content::Behind;
-                return Step::Request(Incoming { token, head, bytes: bytes.into(), content }, used);
+                let bytes = bytes.into();
+                return Step::Request(Incoming { token, head, bytes, content, secure }, used);
             }
         }
         let (intake, used) = match Intake::new(&head, &data[start..], now) {
@@ -131,10 +164,10 @@ impl Conn {
         let (bytes, used) = (data[..start].into(), start + used);
         if intake.is_done() {
             let content = Content::Apart(intake.into_body());
-            return Step::Request(Incoming { token, head, bytes, content }, used);
+            return Step::Request(Incoming { token, head, bytes, content, secure }, used);
         }
         self.intake = Some(Box::new(intake));
-        Step::Head(Incoming { token, head, bytes, content: Content::Awaited }, used)
+        Step::Head(Incoming { token, head, bytes, content: Content::Awaited, secure }, used)
     }
 
     /// The body has ended: of a collected request, which is whole now, or of one being answered.
@@ -142,7 +175,7 @@ impl Conn {
         let Some(intake) = self.intake.take_if(|intake| !intake.is_streamed()) else {
             return Step::More(used);
         };
-        match intake.finish(token) {
+        match intake.finish(token, self.tls.is_some()) {
             Some(incoming) => Step::Request(incoming, used),
             None => Step::More(used),
         }

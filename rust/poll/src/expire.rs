@@ -45,7 +45,7 @@ impl Reactor {
         }
         match conn.stage {
             Stage::Busy => self.lose(token),
-            _ if !conn.outbox.is_empty() => {
+            _ if !conn.is_sent() => {
                 self.statistics.stalled += 1;
                 self.close(token);
             }

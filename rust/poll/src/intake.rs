@@ -36,6 +36,8 @@ pub struct Incoming {
     pub bytes: Box<[u8]>,
     /// Where the body lies.
     pub content: Content,
+    /// It came by TLS.
+    pub secure: bool,
 }
 
 impl Incoming {
@@ -278,9 +280,9 @@ impl Intake {
     }
 
     /// The request with its body; `None` where it was not collected.
-    pub fn finish(self, token: Token) -> Option<Incoming> {
+    pub fn finish(self, token: Token, secure: bool) -> Option<Incoming> {
         let Reader::Whole(head, bytes) = self.reader else { return None };
-        Some(Incoming { token, head, bytes, content: Content::Apart(self.body) })
+        Some(Incoming { token, head, bytes, content: Content::Apart(self.body), secure })
     }
 
     /// The body that was whole before anybody had to decide.

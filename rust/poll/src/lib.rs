@@ -33,6 +33,7 @@ mod reactor;
 mod serve;
 mod settings;
 mod statistics;
+mod tls;
 mod token;
 mod wheel;
 
@@ -41,4 +42,5 @@ pub use intake::{Content, Incoming, Piece};
 pub use reactor::{Event, Reactor};
 pub use settings::Settings;
 pub use statistics::Statistics;
+pub use tls::{BadTls, ClientAuth, Identity, SECRET_BYTES, Secret, Tls};
 pub use token::Token;

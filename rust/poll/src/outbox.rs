@@ -86,6 +86,11 @@ impl Outbox {
         self.pieces.push_back(Piece::Shared(bytes));
     }
 
+    /// The bytes at the front, as far as they lie together.
+    pub fn front(&self) -> &[u8] {
+        &self.pieces.front().map_or(&self.tail[..], Piece::bytes)[self.sent..]
+    }
+
     /// Sends what the socket takes; gives how much that was.
     ///
     /// # Errors
@@ -117,7 +122,8 @@ impl Outbox {
         sendmsg(fd, rest, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
     }
 
-    fn forget(&mut self, taken: usize, spares: &mut Spares) {
+    /// So many bytes at the front are done with.
+    pub fn forget(&mut self, taken: usize, spares: &mut Spares) {
         self.sent += taken;
         while let Some(piece) = self.pieces.front() {
             let size = piece.bytes().len();

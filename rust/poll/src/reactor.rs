@@ -15,6 +15,7 @@ use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
     timerfd_create, timerfd_settime,
 };
+use rustls::ServerConfig;
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -51,12 +52,20 @@ pub enum Event {
     Idle,
 }
 
+/// A socket that accepts.
+pub(crate) struct Listener {
+    pub(crate) fd: OwnedFd,
+    /// By TLS only.
+    pub(crate) secure: bool,
+}
+
 /// The poller.
 pub struct Reactor {
     pub(crate) set: OwnedFd,
     timer: OwnedFd,
     armed: u64,
-    pub(crate) listeners: Vec<OwnedFd>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     /// When accepting goes on after file descriptors ran out.
     pub(crate) accept_again: Option<u64>,
     pub(crate) conns: Vec<Conn>,
@@ -68,6 +77,8 @@ pub struct Reactor {
     date_at: u64,
     pub(crate) spares: Spares,
     pub(crate) shared: Vec<u8>,
+    /// What TLS made of a read; changes places with `shared`.
+    pub(crate) plain: Vec<u8>,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) ready: VecDeque<(Token, EventFlags)>,
     /// Full reads: their connections' turn comes again in the next batch.
@@ -95,6 +106,7 @@ impl Reactor {
             timer,
             armed: u64::MAX,
             listeners: vec![],
+            tls: None,
             accept_again: None,
             conns: vec![],
             free: vec![],
@@ -105,6 +117,7 @@ impl Reactor {
             date_at: 0,
             spares: Spares::default(),
             shared: vec![0; READ_BYTES],
+            plain: vec![],
             cursor: None,
             ready: VecDeque::new(),
             again: vec![],
@@ -141,6 +154,22 @@ impl Reactor {
     /// The answer to give for a refusal, in place of an empty one.
     pub fn set_refusal(&mut self, refusal: Refusal, answer: Prepared) {
         self.refusals[refusal as usize] = Arc::new(answer);
+    }
+
+    /// What new connections of secure listeners begin with from now on.
+    pub fn set_tls(&mut self, config: Arc<ServerConfig>) {
+        self.tls = Some(config);
+    }
+
+    /// Whether a connection came by TLS.
+    pub fn is_secure(&self, token: Token) -> bool {
+        self.open(token).is_some_and(|conn| conn.tls.is_some())
+    }
+
+    /// The certificates that a peer has shown, its own first; DER.
+    pub fn peer_certificates(&self, token: Token) -> Vec<Vec<u8>> {
+        let tls = self.open(token).and_then(|conn| conn.tls.as_ref());
+        tls.map_or(vec![], |tls| tls.peer_certificates().map(<[u8]>::to_vec).collect())
     }
 
     /// Reads the clock: for callers that answer between turns.

@@ -2,6 +2,7 @@
 use crate::conn::{Current, LINGER, Stage, Step};
 use crate::intake::Incoming;
 use crate::reactor::{Event, READ_BYTES, Reactor};
+use crate::tls::Received;
 use crate::token::Token;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
@@ -92,7 +93,12 @@ impl Reactor {
         match result {
             Ok(count) if count > 0 => {
                 self.statistics.bytes_in += count as u64;
-                self.take(token, shared, count);
+                let full = count == READ_BYTES;
+                if conn.tls.is_some() {
+                    self.open_records(token, shared, count, full);
+                } else {
+                    self.take(token, shared, count, full);
+                }
             }
             Err(Errno::AGAIN) => {
                 self.shared = shared;
@@ -109,9 +115,52 @@ impl Reactor {
         }
     }
 
-    fn take(&mut self, token: Token, shared: Vec<u8>, count: usize) {
+    /// TLS comes first; what it gives is read as if it had come by itself.
+    fn open_records(&mut self, token: Token, sealed: Vec<u8>, count: usize, full: bool) {
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let idle_at = self.now + self.settings.idle_timeout;
         let conn = &mut self.conns[token.index as usize];
-        let full = count == shared.len();
+        let Some(tls) = &mut conn.tls else { return };
+        let shaking = tls.is_shaking();
+        let received = tls.receive(&sealed[..count], &mut plain);
+        if shaking && !tls.is_shaking() {
+            conn.timeout_at = idle_at;
+        }
+        if plain.is_empty() || received == Received::Broken {
+            (self.shared, self.plain) = (sealed, plain);
+            return self.without_plain(token, received, full);
+        }
+        conn.eof |= received == Received::Ended;
+        self.plain = sealed;
+        let count = plain.len();
+        self.take(token, plain, count, full);
+    }
+
+    /// A part of a handshake, an alert, half a record: nothing for the protocol.
+    fn without_plain(&mut self, token: Token, received: Received, full: bool) {
+        match received {
+            Received::Open => {
+                if full {
+                    self.again.push(token);
+                }
+                self.flush(token);
+            }
+            Received::Ended => self.ended(token),
+            Received::Broken => {
+                self.statistics.refused += 1;
+                self.flush(token);
+                if self.conn(token).is_some_and(|conn| conn.stage == Stage::Busy) {
+                    self.lose(token);
+                } else {
+                    self.close(token);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, token: Token, shared: Vec<u8>, count: usize, full: bool) {
+        let conn = &mut self.conns[token.index as usize];
         if conn.stage == Stage::Linger {
             self.shared = shared;
             if full {
@@ -159,7 +208,7 @@ impl Reactor {
         }
         conn.closing = true;
         conn.stage = Stage::Idle;
-        if conn.outbox.is_empty() { self.close(token) } else { self.flush(token) }
+        if conn.is_sent() { self.close(token) } else { self.flush(token) }
     }
 
     /// The next request of a buffer; puts the cursor back where there may be another behind it.

@@ -24,6 +24,7 @@ from megahertz.engine import (
     Server,
     Service,
     Signals,
+    Tls,
     bind,
     listen,
     queue_limit,
@@ -49,7 +50,14 @@ returns for ever (concurrent.futures joins its threads at exit), and so would th
 
 
 def serve(
-    service: Service, host: str, port: int, *, loop: str, grace: float, limits: Limits
+    service: Service,
+    host: str,
+    port: int,
+    *,
+    loop: str,
+    grace: float,
+    limits: Limits,
+    tls: Tls | None = None,
 ) -> int:
     """Serves until a signal, or the end of the supervisor.
 
@@ -67,11 +75,17 @@ def serve(
     name, make = _loop(loop)
 
     _raise_file_limit()
-    server = Server(_Listening(service, sockets), sockets, limits=limits)
+    server = Server(
+        _Listening(service, sockets),
+        sockets,
+        limits=limits,
+        tls=tls,
+        secret=None if lifeline is None else lifeline.secret,
+    )
 
     def ready() -> None:
         if lifeline is None:
-            announce(host, port, name)
+            announce(host, port, name, secure=tls is not None)
         else:
             lifeline.ready()
 
@@ -166,11 +180,11 @@ class _Listening:
         return await self._service.__aexit__(*exc)
 
 
-def announce(host: str, port: int, how: str) -> None:
+def announce(host: str, port: int, how: str, *, secure: bool = False) -> None:
     """Says where, once it is true."""
     if queue_limit() < BACKLOG:
         log.info("net.core.somaxconn cuts the backlog of %d to %d", BACKLOG, queue_limit())
-    click.echo(f"megahertz serves {url(host, port)} ({how}); Ctrl-C stops it")
+    click.echo(f"megahertz serves {url(host, port, secure=secure)} ({how}); Ctrl-C stops it")
 
 
 def _loop(name: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:

@@ -8,12 +8,14 @@ from megahertz.engine.native import (
     Latencies,
     LoadRun,
     Replay,
+    ticket_secret,
 )
 from megahertz.engine.server import Server
 from megahertz.engine.service import Endpoint, Route, Service
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import BACKLOG, bind, listen, queue_limit, release, reserve, url
 from megahertz.engine.statistics import ServerStatistics
+from megahertz.engine.tls import Tls
 from megahertz.engine.workers import (
     INTERRUPTED,
     START_FAILED,
@@ -42,12 +44,14 @@ __all__ = [
     "Service",
     "Signals",
     "Supervisor",
+    "Tls",
     "bind",
     "command",
     "listen",
     "queue_limit",
     "release",
     "reserve",
+    "ticket_secret",
     "url",
     "worker_count",
 ]

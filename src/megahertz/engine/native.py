@@ -9,8 +9,10 @@ from megahertz._core import (
     LoadRun,
     Replay,
     RequestTask,
+    TlsConfig,
     __version__,
     read_request,
+    ticket_secret,
 )
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "LoadRun",
     "Replay",
     "RequestTask",
+    "TlsConfig",
     "__version__",
     "read_request",
+    "ticket_secret",
 ]

@@ -6,15 +6,17 @@ serves whole batches (see ARCHITECTURE.md, "A poller inside the asyncio loop").
 
 import asyncio
 import dataclasses
+import logging
 import socket
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from megahertz.engine.native import Engine
+from megahertz.engine.native import Engine, ticket_secret
 from megahertz.engine.service import Service
 from megahertz.engine.statistics import ServerStatistics
-from megahertz.errors import BadRoute, BodyRefused, DeadlineExceeded, Misused
+from megahertz.engine.tls import Stamp, Tls
+from megahertz.errors import BadRoute, BadSettings, BodyRefused, DeadlineExceeded, Misused
 from megahertz.settings import Limits
 
 CLEAN_UP = 1.0
@@ -34,6 +36,12 @@ def _broken(status: int) -> BodyRefused:
     return BodyRefused(status, _BROKEN.get(status, ""))
 
 
+CERTIFICATE_CHECK = 10.0
+"""Seconds between two looks at the files of TLS: a renewal is in use as soon."""
+
+log = logging.getLogger("megahertz")
+
+
 def _expired(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(f"no answer within the deadline of {seconds:g} s")
 
@@ -50,14 +58,26 @@ class Server:
         service: entered before the first request, left after the last.
         sockets: bound and listening; closed when the server stops.
         limits: what is accepted from peers.
+        tls: the sockets speak it; its files are read again when they change.
+        secret: of TLS session tickets, where several processes serve as one.
     """
 
     def __init__(
-        self, service: Service, sockets: Sequence[socket.socket], *, limits: Limits | None = None
+        self,
+        service: Service,
+        sockets: Sequence[socket.socket],
+        *,
+        limits: Limits | None = None,
+        tls: Tls | None = None,
+        secret: bytes | None = None,
     ) -> None:
         self._service = service
         self._sockets = sockets
         self._limits = limits or Limits()
+        self._tls = tls
+        self._secret = secret or ticket_secret()
+        self._stamp: Stamp = ()
+        self._check: asyncio.TimerHandle | None = None
         self._engine: Engine | None = None
         self._idle = asyncio.Event()
         self._stopped = False
@@ -67,16 +87,40 @@ class Server:
 
         Raises:
             BadRoute: a pattern is malformed or in conflict with another.
+            BadSettings: a file of TLS is missing or wrong.
         """
         if self._engine is not None:
             raise Misused("a Server serves once: make another one")
         loop = asyncio.get_running_loop()
         self._engine = engine = self._make(loop)
+        if self._tls is not None:
+            self._load(engine, self._tls)
         await self._service.__aenter__()
         loop.add_reader(engine.fileno(), engine.poll)
         for sock in self._sockets:
-            engine.listen(sock.fileno())
+            engine.listen(sock.fileno(), secure=self._tls is not None)
+        if self._tls is not None:
+            self._check = loop.call_later(CERTIFICATE_CHECK, self._reload, engine, self._tls)
         return self
+
+    def _load(self, engine: Engine, tls: Tls) -> None:
+        stamp = tls.stamp()
+        self._secret = ticket_secret(self._secret)
+        engine.set_tls(tls.load(self._secret))
+        self._stamp = stamp
+
+    def _reload(self, engine: Engine, tls: Tls) -> None:
+        """New files serve new connections; wrong ones change nothing, and are tried again."""
+        loop = asyncio.get_running_loop()
+        self._check = loop.call_later(CERTIFICATE_CHECK, self._reload, engine, tls)
+        if tls.stamp() == self._stamp:
+            return
+        try:
+            self._load(engine, tls)
+        except BadSettings as error:
+            log.error("the old certificates stay: %s", error)
+        else:
+            log.info("new certificates are in use")
 
     def _make(self, loop: asyncio.AbstractEventLoop) -> Engine:
         service = self._service
@@ -119,6 +163,8 @@ class Server:
         if engine is None or self._stopped:
             return
         self._stopped = True
+        if self._check is not None:
+            self._check.cancel()
         engine.stop()
         for sock in self._sockets:
             sock.close()

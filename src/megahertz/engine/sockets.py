@@ -94,11 +94,12 @@ def queue_limit() -> int:
         return 4096
 
 
-def url(host: str, port: int) -> str:
+def url(host: str, port: int, *, secure: bool = False) -> str:
     """How a client says it."""
     if host.startswith(UNIX):
         return host
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _resolve(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:

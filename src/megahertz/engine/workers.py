@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from megahertz.engine.native import ticket_secret
 from megahertz.engine.signals import Signals
 
 log = logging.getLogger("megahertz")
@@ -44,6 +45,9 @@ LONGEST_DELAY = 30.0
 STEADY = 60.0
 """Seconds; see Rules."""
 
+SECRET = 256
+"""At most so many bytes; see `Lifeline.secret`."""
+
 KILL_AFTER = 4.0
 """Seconds beyond the grace that a worker has to clean up before it is killed; it ends itself after
 two if a thread holds it."""
@@ -55,11 +59,17 @@ def worker_count() -> int:
 
 
 class Lifeline:
-    """A worker's end of its supervisor's socket pair."""
+    """A worker's end of its supervisor's socket pair.
+
+    Attributes:
+        secret: of TLS session tickets. It comes this way because the environment of a process can
+            be read for as long as it lives, and old secrets are to be forgotten.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.set_inheritable(False)
+        self.secret = self._socket.recv(SECRET)
 
     @classmethod
     def inherited(cls) -> "Lifeline | None":
@@ -125,6 +135,7 @@ class Supervisor:
         self._served = False
         self._failed = False
         self._signals = Signals()
+        self._secret = ticket_secret()
 
     async def run(self, announce: Callable[[], None]) -> int:
         """Runs them; calls `announce` once all of them accept.
@@ -193,6 +204,8 @@ class Supervisor:
 
     async def _spawn(self, index: int) -> Worker:
         ours, theirs = socket.socketpair()
+        self._secret = ticket_secret(self._secret)
+        ours.send(self._secret)
         ours.setblocking(False)
         with theirs:
             process = await asyncio.create_subprocess_exec(

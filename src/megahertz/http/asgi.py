@@ -86,7 +86,7 @@ class AsgiHost:
             "asgi": _VERSIONS,
             "http_version": exchange.version,
             "method": exchange.method,
-            "scheme": "http",
+            "scheme": "https" if exchange.secure else "http",
             "path": exchange.path,
             "raw_path": exchange.raw_path,
             "query_string": exchange.query,

@@ -75,7 +75,8 @@ class Request:
         """The address as the client wrote it: scheme, Host, path and query."""
         exchange = self._exchange
         host = exchange.header("host") or _authority(exchange.local)
-        text = f"http://{host}{exchange.raw_path.decode('latin-1')}"
+        scheme = "https" if exchange.secure else "http"
+        text = f"{scheme}://{host}{exchange.raw_path.decode('latin-1')}"
         query = exchange.query
         return URL(f"{text}?{query.decode('latin-1')}" if query else text)
 
@@ -113,6 +114,11 @@ class Request:
         """The other end of the connection; None on a unix socket."""
         peer = self._exchange.peer
         return None if peer is None else Address(*peer)
+
+    @property
+    def client_certificates(self) -> list[bytes]:
+        """What the client has shown (mutual TLS), its own certificate first, as DER."""
+        return self._exchange.peer_certificates
 
     @property
     def app(self) -> Any:
