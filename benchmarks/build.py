@@ -21,7 +21,7 @@ def compiled(name: str) -> str:
     """The binary of `peers/<name>.c`."""
     source, binary = PEERS / f"{name}.c", CACHE / name
     if _stale(binary, source):
-        _run(tool("cc", "a C compiler"), "-O2", "-o", str(binary), str(source))
+        run(tool("cc", "a C compiler"), "-O2", "-o", str(binary), str(source))
     return str(binary)
 
 
@@ -30,7 +30,7 @@ def go(name: str) -> str:
     folder, binary = PEERS / "go", CACHE / name
     if _stale(binary, *folder.glob(f"{name}/*.go"), *folder.glob("shop/*.go"), folder / "go.mod"):
         command = [tool("go", "Go >= 1.26"), "build", "-o", str(binary), f"./{name}"]
-        _run(*command, cwd=folder)
+        run(*command, cwd=folder)
     return str(binary)
 
 
@@ -41,9 +41,9 @@ def python(name: str) -> str:
     state = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != state:
         CACHE.mkdir(exist_ok=True)
-        _run(sys.executable, "-m", "venv", "--clear", str(CACHE / "peers"))
+        run(sys.executable, "-m", "venv", "--clear", str(CACHE / "peers"))
         pip = [str(PYTHON / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
-        _run(*pip, "-r", str(wanted))
+        run(*pip, "-r", str(wanted))
         stamp.write_text(state)
     return str(PYTHON / name)
 
@@ -58,6 +58,17 @@ def tool(name: str, need: str) -> str:
     if found is None:
         raise Missing(f"needs {need}")
     return found
+
+
+def run(*command: str, cwd: Path | None = None) -> None:
+    """Runs a build.
+
+    Raises:
+        Missing: it failed; says how.
+    """
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        raise Missing(f"{Path(command[0]).name} failed: {done.stderr.strip()[-400:]}")
 
 
 def says(*command: str) -> str:
@@ -90,6 +101,11 @@ def package(*names: str) -> str:
     return ", ".join([*(f"{name} {pinned[name]}" for name in names), python_version()])
 
 
+def is_release() -> bool:
+    """Whether the native module is what users get; `make install` leaves the mark."""
+    return (Path(sys.prefix) / ".native-release").exists()
+
+
 def python_version() -> str:
     """Such as `CPython 3.11.7`."""
     return f"CPython {sys.version.split()[0]}"
@@ -99,9 +115,3 @@ def _stale(binary: Path, *sources: Path) -> bool:
     CACHE.mkdir(exist_ok=True)
     newest = max(source.stat().st_mtime for source in sources)
     return not binary.exists() or binary.stat().st_mtime < newest
-
-
-def _run(*command: str, cwd: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-    if done.returncode:
-        raise Missing(f"{Path(command[0]).name} failed: {done.stderr.strip()[-400:]}")

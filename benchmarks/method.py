@@ -85,7 +85,6 @@ def measure(
     tell: Tell,
 ) -> Points:
     """Every point; a peer with wrong answers at one of them is left out there, and told."""
-    generator.check()
     cores = pair()
     with pinned(cores[1] if cores else None):
         return {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import compare, result
 from benchmarks.build import ROOT
+from benchmarks.micro import steps
 from benchmarks.peer import FLOOR
 from benchmarks.plot import plot
 from benchmarks.promise import judged
@@ -50,9 +51,24 @@ def flash_sale(found: Found) -> list[str]:
     ]
 
 
+def micro(found: Found) -> list[str]:
+    """A row a step, beside its budget."""
+    lines = ["| step | what | instructions | budget |", "|---|---|---:|---:|"]
+    lines += [
+        f"| {step.name} | {step.what} | {found['counts'][step.name]:,.0f} | {step.budget:,} |"
+        for step in steps()
+        if step.name in found["counts"]
+    ]
+    versions = ", ".join(found["versions"].values())
+    machine = found["machine"]
+    said = f"{found['when'][:10]}, commit {found['commit']}, {machine['cpu']}, {versions}."
+    return [*lines, "", said]
+
+
 PARTS: dict[str, tuple[str, Callable[[Found], list[str]]]] = {
     "README.md": ("hello", hello),
     "docs/guide/flash-sale.md": ("flash-sale", flash_sale),
+    "docs/design/micro.md": ("micro", micro),
 }
 """Pages that have one table between marks."""
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), wrk (benchmarks).
+# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), wrk and
+# valgrind (benchmarks).
 # Installs what is missing where that is possible, and otherwise says the command.
 set -euo pipefail
 
@@ -8,6 +9,7 @@ command -v strace >/dev/null || missing+=(strace)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
 command -v wrk >/dev/null || missing+=(wrk)
+command -v valgrind >/dev/null || missing+=(valgrind)
 
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then

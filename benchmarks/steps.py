@@ -1,0 +1,105 @@
+"""Requests through the engine, so many: what `benchmarks/micro.py` counts instructions of.
+
+`python -m benchmarks.steps CASE TIMES`. One process is server and client: it writes a batch of
+pipelined requests, lets the loop turn, and reads the answers. The kernel's work on the socket is
+not counted (valgrind sees user space alone), so what remains is bytes in, bytes out. The client's
+share is the same in every case, and goes out where two cases are subtracted.
+"""
+
+import asyncio
+import gc
+import socket
+import sys
+from collections.abc import Sequence
+
+from megahertz import App
+from megahertz.engine import Route, Server
+
+BATCH = 64
+"""Requests in one write."""
+
+TARGETS = {
+    "request": "/",
+    "value": "/value",
+    "coroutine": "/coroutine",
+    "json": "/json",
+    "unbound": "/unbound/42?full=true&limit=20",
+    "bound": "/bound/42?full=true&limit=20",
+}
+"""What each case asks for. `value` is the least: a function that returns bytes; the others have
+one thing more than it, or than one of them."""
+
+BYTES = b'{"msg":"ok"}'
+
+
+class Steps(App):
+    """An application whose routes are partly those of the engine itself, with nothing around."""
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """The bare ones, then what is declared below."""
+        raw = {"/value": value, "/coroutine": coroutine, "/json": json, "/unbound/{sku}": coroutine}
+        return [
+            *(
+                Route(methods=("GET",), pattern=pattern, endpoint=endpoint, bare=True)
+                for pattern, endpoint in raw.items()
+            ),
+            *super().routes,
+        ]
+
+
+def value() -> bytes:
+    return BYTES
+
+
+async def coroutine() -> bytes:
+    return BYTES
+
+
+def json() -> dict[str, str]:
+    return {"msg": "ok"}
+
+
+app = Steps()
+
+
+@app.get("/")
+async def hello() -> dict[str, str]:
+    return {"msg": "ok"}
+
+
+@app.get("/bound/{sku}")
+async def bound(sku: int, full: bool = False, limit: int = 10) -> bytes:
+    return BYTES
+
+
+async def run(target: str, times: int) -> None:
+    """So many requests of it, a multiple of `BATCH`."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with Server(app, [listener]):
+        client = socket.create_connection(listener.getsockname())
+        client.setblocking(False)
+        batch = f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * BATCH
+        for _ in range(times // BATCH):
+            client.send(batch)
+            await _answers(client)
+        client.close()
+
+
+async def _answers(client: socket.socket) -> None:
+    seen = 0
+    while seen < BATCH:
+        await asyncio.sleep(0)
+        try:
+            data = client.recv(1 << 16)
+        except BlockingIOError:
+            continue
+        good = data.count(b"HTTP/1.1 200 ")
+        if not data or data.count(b"HTTP/1.1 ") != good:
+            raise SystemExit(f"no answer, or a wrong one: {data[:100]!r}")
+        seen += good
+
+
+if __name__ == "__main__":
+    gc.disable()  # its turns would fall into one run and not into the other
+    asyncio.run(run(TARGETS[sys.argv[1]], int(sys.argv[2])))
