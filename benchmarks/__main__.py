@@ -35,6 +35,20 @@ class Order:
         rounds, seconds = self.rounds or 5, self.seconds or 1.0
         return not self.peers and rounds >= 5 and seconds >= 1.0 and is_release()
 
+    def names(self, work: Work) -> list[str]:
+        """The peers of it that are asked for."""
+        return chosen(work.peers, self.peers)
+
+    def expected(self, work: Work) -> float:
+        """Seconds of load in it."""
+        return expected(work, len(self.names(work)), self.rounds, self.seconds)
+
+    def command(self, work: Work) -> str:
+        """What measures it like this again; only whole orders are written down."""
+        given = {"ROUNDS": self.rounds, "SECONDS": self.seconds}
+        extra = [f" {name}={value:g}" for name, value in given.items() if value is not None]
+        return f"make bench WORK={work.name}{''.join(extra)}"
+
 
 @click.command()
 @click.option("--work", default="", help="Names, with commas; all when left out.")
@@ -74,12 +88,13 @@ def _measured(works: list[Work], order: Order, console: Console) -> dict[str, Fo
     if works:
         generator.check()
     raise_limits(max((point.connections for it in works for point in it.points), default=0))
-    with Meter(console, expected(works, order.rounds, order.seconds)) as meter:
+    with Meter(console, sum(map(order.expected, works))) as meter:
         for work in works:
             try:
                 one = _one(work, order, meter)
             except Missing as why:
-                console.print(f"[yellow]without the work {work.name}: {why}")
+                said = f"without the work {work.name}: {why}"
+                console.print(said, style="yellow", markup=False)
                 continue
             found[work.name] = one
             show(one, console)
@@ -90,7 +105,7 @@ def _measured(works: list[Work], order: Order, console: Console) -> dict[str, Fo
 def _one(work: Work, order: Order, meter: Meter) -> Found:
     missing: dict[str, str] = {}
     rounds, seconds = order.rounds or work.rounds, order.seconds or work.seconds
-    with serving(work, chosen(work.peers, order.peers), missing, meter) as running:
+    with serving(work, order.names(work), missing, meter) as running:
         if work.name == "idle":
             rounds = 1
             points = measure_idle(work, running, missing, seconds=order.seconds, tell=meter)
@@ -98,7 +113,9 @@ def _one(work: Work, order: Order, meter: Meter) -> Found:
             points = measure(
                 work, running, missing, rounds=rounds, seconds=order.seconds, tell=meter
             )
-        return result(work, points, missing, method=describe(rounds, seconds))
+        return result(
+            work, points, missing, command=order.command(work), method=describe(rounds, seconds)
+        )
 
 
 def _judged(found: dict[str, Found], console: Console) -> bool:

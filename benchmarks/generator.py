@@ -67,7 +67,11 @@ def _run(command: list[str], seconds: float) -> str:
     ) as process:
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
-        return process.communicate(timeout=60)[0]
+        try:
+            return process.communicate(timeout=60)[0]
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            raise Bad(f"{command[-3]}: wrk does not end") from error
 
 
 def _read(url: str, text: str) -> Seen:

@@ -1,6 +1,5 @@
 """How far a run is: a bar over the seconds that the works are going to take."""
 
-from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console
@@ -37,10 +36,7 @@ class Meter:
         self._progress.stop()
 
 
-def expected(works: Iterable[Work], rounds: int | None, seconds: float | None) -> float:
-    """Seconds of load in all of them; starting and building come on top."""
-    return sum(
-        (seconds or point.seconds or work.seconds) * (rounds or work.rounds) * len(work.peers)
-        for work in works
-        for point in work.points
-    )
+def expected(work: Work, peers: int, rounds: int | None, seconds: float | None) -> float:
+    """Seconds of load in it for so many peers; starting and building come on top."""
+    turns = (rounds or work.rounds) * peers
+    return sum((seconds or point.seconds or work.seconds) * turns for point in work.points)

@@ -19,7 +19,12 @@ Found = Mapping[str, Any]
 
 
 def result(
-    work: Work, points: Points, missing: Mapping[str, str], *, method: Mapping[str, object]
+    work: Work,
+    points: Points,
+    missing: Mapping[str, str],
+    *,
+    command: str,
+    method: Mapping[str, object],
 ) -> dict[str, Any]:
     """Plain data with everything that somebody else needs to repeat it."""
     load = round(os.getloadavg()[0], 2)  # above 2 on two cores: somebody else was at work
@@ -30,7 +35,7 @@ def result(
         "what": work.what,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "command": f"make bench WORK={work.name}",
+        "command": command,
         "machine": machine() | {"load": load},
         "versions": {name: known[name].version() for name in names},
         "method": dict(method),

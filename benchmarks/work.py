@@ -164,7 +164,7 @@ _LISTED = (
     Work("asgi", "hello as a plain ASGI application", (HELLO,), _hosted("ASGI")),
     Work(
         "connections",
-        "hello by the number of connections",
+        "hello by the number of connections, at 10,000 for 4 s",
         (HELLO,),
         (FLOOR, "net/http", "fasthttp", "granian RSGI", *OURS),
         (*map(Point, (1, 16, 64, 256, 1000)), Point(10_000, seconds=4.0)),
