@@ -31,17 +31,21 @@ def page(found: Sequence[Found], verdicts: Iterable[Verdict]) -> str:
 
 def _summary(found: Sequence[Found]) -> str:
     """Where a peer spends less CPU than megahertz, before anything else."""
-    lines = ["## Where a peer wins", ""]
+    lost, count = [], 0
     for it in found:
         for point, measured in it["points"].items():
             ours = _of(measured, OURS[0])
-            better = _better(measured, ours, "cpu_us") if ours and "cpu_us" in ours else []
+            if ours is None or "cpu_us" not in ours:
+                continue
+            count += 1
             where = it["work"] if len(it["points"]) == 1 else f"{it['work']} at {point}"
-            lines += [f"- {where}: {', '.join(better)}."] if better else []
-    count = sum(len(it["points"]) for it in found)
-    lost = len(lines) - 2
-    told = f"Of {count} loads measured, a peer spends less CPU a request than megahertz in {lost}"
-    return "\n".join([*lines[:2], told + (":" if lost else "."), "", *lines[2:], ""])
+            if better := _better(measured, ours, "cpu_us"):
+                lost.append(f"- {where} ({_value('cpu_us', ours)}): {', '.join(better)}.")
+    told = (
+        f"Loads measured: {count}; a peer spends less CPU a request than megahertz in {len(lost)}"
+    )
+    lines = ["## Where a peer wins", "", told + (":" if lost else "."), ""]
+    return "\n".join([*lines, *lost, ""] if lost else lines)
 
 
 def _promises(verdicts: list[Verdict], works: set[str]) -> str:
@@ -52,7 +56,7 @@ def _promises(verdicts: list[Verdict], works: set[str]) -> str:
             lines.append(f"| {verdict.promise} | {said} | - |")
         else:
             kept = "yes" if verdict.holds else "**no**"
-            lines.append(f"| {verdict.promise} | {verdict.value:.4g} | {kept} |")
+            lines.append(f"| {verdict.promise} | {verdict.said} | {kept} |")
     return "\n".join([*lines, ""])
 
 
@@ -105,18 +109,31 @@ def sentences(measured: Found) -> list[str]:
     ours = _of(measured, OURS[0])
     if ours is None:
         return ["- megahertz itself was not measured here."]
-    return [_sentence(measured, ours, figure) for figure in FIGURES if figure in ours]
+    said = [_sentence(measured, ours, figure) for figure in FIGURES if figure in ours]
+    return [_first(measured, "cpu_us" if "cpu_us" in ours else "bytes"), *said]
+
+
+def _first(measured: Found, figure: str) -> str:
+    """The three that are best at it."""
+    having = [(peer, it) for peer, it in measured.items() if figure in it]
+    best = sorted(having, key=lambda item: item[1][figure]["median"])[:3]
+    named = ", ".join(f"{_named(peer)} {_value(figure, it)}" for peer, it in best)
+    return f"- Least {FIGURES[figure].head}: {named}."
+
+
+def _value(figure: str, peer: Found) -> str:
+    return FIGURES[figure].value(peer[figure]["median"]) + FIGURES[figure].unit
 
 
 def _sentence(measured: Found, ours: Found, figure: str) -> str:
     kind, better = FIGURES[figure], _better(measured, ours, figure)
-    said = f"- {kind.what} than megahertz ({kind.value(ours[figure]['median'])}{kind.unit}): "
+    said = f"- {kind.what} than megahertz ({_value(figure, ours)}): "
     return said + (", ".join(better) if better else "nobody here") + "."
 
 
 def _better(measured: Found, ours: Found, figure: str) -> list[str]:
     return [
-        _beaten(name, peer[figure], ours[figure], figure)
+        _beaten(name, peer, ours, figure)
         for name, peer in measured.items()
         if not _is_ours(name) and name != FLOOR
         if _clearly(figure, peer.get(figure), ours[figure])
@@ -130,10 +147,9 @@ def _clearly(figure: str, theirs: Found | None, base: Found) -> bool:
     return bool(far > WORTH * base["median"])
 
 
-def _beaten(name: str, theirs: Found, base: Found, figure: str) -> str:
-    kind = FIGURES[figure]
-    noise = "; the rounds overlap" if overlap(theirs, base) and kind.ranged else ""
-    return f"**{name}** ({kind.value(theirs['median'])}{kind.unit}{noise})"
+def _beaten(name: str, theirs: Found, ours: Found, figure: str) -> str:
+    near = FIGURES[figure].ranged and overlap(theirs[figure], ours[figure])
+    return f"**{name}** ({_value(figure, theirs)}{'; the rounds overlap' if near else ''})"
 
 
 def place(found: Found) -> str:

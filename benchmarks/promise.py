@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.figures import FIGURES
 from benchmarks.result import Found, median
 
 FILE = Path(__file__).parent / "promises.toml"
@@ -25,10 +26,22 @@ class Promise:
 
     def __str__(self) -> str:
         """As a reader says it."""
-        at = "" if self.points == ("64",) else f" ({', '.join(self.points)} connections)"
-        bound = f"{self.at_most:g} x {self.peer}" if self.peer else f"{self.at_most:g}"
-        how = f"{'at each' if self.each else 'median'} of " if len(self.points) > 1 else ""
-        return f"{self.work}{at}: {how}{self.figure} of {self.ours} at most {bound}"
+        where = "" if self.points == ("64",) else f" at {', '.join(self.points)} connections"
+        if len(self.points) > 1:
+            where = f"{where}, {'each of them' if self.each else 'the median'}"
+        return f"{self.work}{where}: {self._bounded} at most {self._bound}"
+
+    @property
+    def _bounded(self) -> str:
+        return f"{FIGURES[self.figure].head} of {self.ours}"
+
+    @property
+    def _bound(self) -> str:
+        return f"{self.at_most:g} x {self.peer}" if self.peer else self.said(self.at_most)
+
+    def said(self, value: float) -> str:
+        """A measured value as the bound is written: a ratio, or the figure itself."""
+        return f"{value:.3g}" if self.peer else FIGURES[self.figure].value(value)
 
 
 @dataclass(frozen=True)
@@ -45,8 +58,12 @@ class Verdict:
 
     def __str__(self) -> str:
         """One line for a terminal."""
-        said = "not measured" if self.value is None else f"{self.value:.4g}"
-        return f"{'kept  ' if self.holds else 'BROKEN'} {said:>12}  {self.promise}"
+        return f"{'kept  ' if self.holds else 'BROKEN'} {self.said:>12}  {self.promise}"
+
+    @property
+    def said(self) -> str:
+        """The figure."""
+        return "not measured" if self.value is None else self.promise.said(self.value)
 
 
 def promises(file: Path = FILE) -> list[Promise]:

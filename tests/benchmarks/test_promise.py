@@ -56,3 +56,16 @@ def test_every_promise_is_about_something_that_is_measured(promise):
     assert {promise.ours, promise.peer or promise.ours} <= set(work.peers) <= set(peers())
     assert set(promise.points) <= {point.name for point in work.points}
     assert judge(promise, sample(promise.work)).value is not None
+
+
+def test_a_promise_reads_as_a_sentence():
+    points = ("16", "64")
+    ratio = Promise("connections", "megahertz", 0.85, "fasthttp", points=points)
+    share = Promise("idle", "megahertz", 0.001, figure="idle_cpu", points=("10000",))
+
+    assert str(HELLO) == "hello: CPU us of megahertz at most 0.5 x fasthttp"
+    assert str(ratio) == (
+        "connections at 16, 64 connections, the median: CPU us of megahertz at most 0.85 x fasthttp"
+    )
+    assert str(share) == ("idle at 10000 connections: CPU, none open of megahertz at most 0.100 %")
+    assert str(judge(share, sample("idle", megahertz=2000.0))).startswith("BROKEN      0.200 %")

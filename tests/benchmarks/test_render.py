@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.compare import section
+from benchmarks.compare import page, section
 from benchmarks.plot import plot
 from benchmarks.render import rendered
 from benchmarks.result import newest, save
@@ -25,12 +25,12 @@ def test_rendering_twice_gives_the_same(results):
 
 def test_every_work_has_a_section_a_picture_and_its_place(results):
     files = rendered(results)
-    page = files["docs/compare.md"]
+    text = files["docs/compare.md"]
 
     for name, work in WORKS.items():
-        assert f"## {name}: {work.what}" in page
+        assert f"## {name}: {work.what}" in text
         assert f"docs/plots/{name}.svg" in files
-    assert page.count("Some CPU, 2 cores, Linux 6.1") == len(WORKS)
+    assert text.count("Some CPU, 2 cores, Linux 6.1") == len(WORKS)
     assert "| floor |" in files["README.md"]
 
 
@@ -46,9 +46,12 @@ def test_the_page_says_where_a_peer_wins():
     cpu = dict.fromkeys(WORKS["hello"].peers, 30.0) | {"fasthttp": 9.0, "megahertz": 20.0}
     cpu |= {"floor": 1.0}
 
-    page = section(sample("hello", **cpu))
+    found = sample("hello", **cpu)
+    text = section(found)
 
-    assert "- Less CPU a request than megahertz (20.00 us): **fasthttp** (9.00 us)." in page
+    assert "- Least CPU us: floor 1.00 us, fasthttp 9.00 us, **megahertz** 20.00 us." in text
+    assert "- Less CPU a request than megahertz (20.00 us): **fasthttp** (9.00 us)." in text
+    assert "in 1:\n\n- hello (20.00 us): **fasthttp** (9.00 us)." in page([found], [])
 
 
 def test_the_page_says_where_nobody_wins_and_where_rounds_overlap():
@@ -57,6 +60,9 @@ def test_the_page_says_where_nobody_wins_and_where_rounds_overlap():
     near = section(sample("hello", **cpu | {"fasthttp": 19.0}))
 
     assert "- Less CPU a request than megahertz (20.00 us): nobody here." in alone
+    assert "Loads measured: 1; a peer spends less CPU a request than megahertz in 0." in page(
+        [sample("hello", **cpu)], []
+    )
     assert "**fasthttp** (19.00 us; the rounds overlap)" in near
 
 

@@ -1,6 +1,9 @@
+import re
+import tomllib
+
 import pytest
 
-from benchmarks.build import PEERS
+from benchmarks.build import PEERS, ROOT
 from benchmarks.peer import chosen, peers
 from benchmarks.peers.python import shop
 from benchmarks.work import BLOB, ORDERS, WORKS, compact, order
@@ -48,6 +51,15 @@ def test_peers_are_chosen_by_a_part_of_their_name_and_ours_always():
 def test_an_unknown_peer_is_told():
     with pytest.raises(ValueError, match="no peer is called nginx"):
         chosen(WORKS["hello"].peers, ["nginx"])
+
+
+def test_our_server_has_what_it_imports_where_the_peers_are():
+    """It runs in their virtual environment, from its sources."""
+    pinned = (PEERS / "python/requirements.txt").read_text()
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+    for name in (re.split(r"[^\w-]", line)[0] for line in needed):
+        assert f"\n{name}==" in pinned
 
 
 def test_every_pinned_package_is_pinned_exactly():
