@@ -1,5 +1,6 @@
 //! What holds for any bytes at all; shared by the fuzz targets and the replay of their corpus.
 #![allow(dead_code, missing_docs)]
+use wire::websocket::{Fault, Handshake, Inflater, Item, Reader, Step};
 use wire::{Bounds, Chunked, Found, Router};
 
 const BOUNDS: Bounds = Bounds { head: 4096, fields: 32, target: 1024 };
@@ -47,4 +48,55 @@ pub fn chunks(data: &[u8]) {
         Ok(end) => assert_eq!((end, &out, failed), ((used, slow.is_done()), &slow_out, None)),
         Err(refusal) => assert_eq!(failed, Some(refusal)),
     }
+}
+
+/// A WebSocket's octets come to the same items and the same end, in one piece or octet by octet.
+pub fn frames(data: &[u8]) {
+    const MOST: usize = 4096;
+    let whole = read_frames(data, data.len().max(1), MOST);
+    assert_eq!(whole, read_frames(data, 1, MOST));
+    for item in &whole.0 {
+        let size = match item {
+            Item::Text(text) => text.len(),
+            Item::Binary(octets) => octets.len(),
+            Item::Ping(octets) => octets.len() * MOST / 125,
+            Item::Close(close) => close.reason.len() * MOST / 123,
+            Item::Pong => 0,
+        };
+        assert!(size <= MOST);
+    }
+}
+
+fn read_frames(data: &[u8], piece: usize, most: usize) -> (Vec<Item>, Option<Fault>) {
+    let (mut reader, mut inflater) = (Reader::default(), Inflater::default());
+    let (mut rest, mut items) = (vec![], vec![]);
+    for octets in data.chunks(piece) {
+        rest.extend_from_slice(octets);
+        loop {
+            match reader.step(&rest, most, Some(&mut inflater)) {
+                Step::Item(item, used) => {
+                    rest.drain(..used);
+                    items.push(item);
+                }
+                Step::More(used) => {
+                    rest.drain(..used);
+                    break;
+                }
+                Step::Fail(fault) => return (items, Some(fault)),
+            }
+        }
+        assert!(rest.len() < 14 + 125, "only a head or a control frame waits");
+    }
+    (items, None)
+}
+
+/// Whatever the peer offers, the answer is a head that can be sent.
+pub fn handshake(data: &[u8]) {
+    let Ok(Some(head)) = wire::parse(data, &BOUNDS) else { return };
+    let Ok(handshake) = Handshake::read(&head, data) else { return };
+    assert!(handshake.bits.is_none_or(|bits| (9..=15).contains(&bits)));
+    let mut out = vec![];
+    handshake.write(&mut out, true);
+    let lines = String::from_utf8(out).unwrap();
+    assert!(lines.ends_with("\r\n") && lines.matches('\n').count() <= 5);
 }

@@ -90,6 +90,8 @@ pub struct Head {
     pub keep: bool,
     /// Whether the peer waits for 100 Continue before it sends the body.
     pub expects: bool,
+    /// Whether it is a GET without a body that asks to become a WebSocket (RFC 6455 section 4.2.1).
+    pub websocket: bool,
     /// The fields, in order.
     pub fields: Box<[Field]>,
 }
@@ -146,6 +148,7 @@ pub fn parse(buffer: &[u8], bounds: &Bounds) -> Result<Option<Head>, Refusal> {
         framing: meaning.framing,
         keep: meaning.keep,
         expects: meaning.expects && minor == 1,
+        websocket: meaning.websocket && method == b"GET" && meaning.framing == Framing::Length(0),
         fields: fields.collect(),
     }))
 }
@@ -237,12 +240,14 @@ struct Meaning {
     framing: Framing,
     keep: bool,
     expects: bool,
+    websocket: bool,
 }
 
 impl Meaning {
     fn read(fields: &[httparse::Header<'_>], minor: u8) -> Result<Meaning, Refusal> {
         let (mut length, mut repeated, mut chunked, mut hosts) = (None, false, false, 0);
         let (mut keep, mut close, mut expects) = (minor == 1, false, false);
+        let (mut upgrade, mut websocket) = (false, false);
         for field in fields {
             let (name, value) = (field.name.as_bytes(), field.value);
             match name.len() {
@@ -256,8 +261,12 @@ impl Meaning {
                 6 if name.eq_ignore_ascii_case(b"expect") => {
                     expects = value.eq_ignore_ascii_case(b"100-continue");
                 }
+                7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                    websocket |= options(value).any(|name| name.eq_ignore_ascii_case(b"websocket"));
+                }
                 10 if name.eq_ignore_ascii_case(b"connection") => {
-                    for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    for option in options(value) {
+                        upgrade |= option.eq_ignore_ascii_case(b"upgrade");
                         close |= option.eq_ignore_ascii_case(b"close");
                         keep |= option.eq_ignore_ascii_case(b"keep-alive");
                     }
@@ -277,15 +286,21 @@ impl Meaning {
             return Err(Refusal::Malformed);
         }
         let framing = if chunked { Framing::Chunked } else { Framing::Length(length.unwrap_or(0)) };
-        Ok(Meaning { framing, keep: keep && !close, expects })
+        // A client of HTTP/1.0 is not upgraded (RFC 9110 section 7.8).
+        let websocket = websocket && upgrade && minor == 1;
+        Ok(Meaning { framing, keep: keep && !close, expects, websocket })
     }
+}
+
+/// The elements of a list.
+fn options(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// RFC 9112 section 6.3: a request whose last coding is not chunked has no end, 400; codings
 /// before it are for who knows them, 501. Empty list elements count for nothing.
 fn is_chunked(value: &[u8]) -> Result<bool, Refusal> {
-    let codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    let mut codings = codings.filter(|coding| !coding.is_empty()).rev();
+    let mut codings = options(value).filter(|coding| !coding.is_empty()).rev();
     let chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     match (codings.next().is_some_and(chunked), codings.next()) {
         (true, None) => Ok(true),
@@ -417,6 +432,21 @@ mod tests {
         assert!(!head("GET / HTTP/1.0\r\n\r\n").keep);
         assert!(head("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").keep);
         assert!(!head("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n").keep);
+    }
+
+    #[test]
+    fn an_upgrade_takes_both_fields_a_get_and_no_body() {
+        let asks = "Connection: keep-alive, Upgrade\r\nUpgrade: x, WebSocket";
+        assert!(head(&format!("GET / HTTP/1.1\r\nHost: a\r\n{asks}\r\n\r\n")).websocket);
+        for text in [
+            with(asks),
+            format!("GET / HTTP/1.0\r\nHost: a\r\n{asks}\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{asks}\r\nContent-Length: 1\r\n\r\n"),
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n".to_owned(),
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n".to_owned(),
+        ] {
+            assert!(!head(&text).websocket, "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! HTTP/1.1 as bytes in, events out: no socket, no Python, no clock.
 //!
 //! One idea a file: [`head`] reads a request's head, [`chunked`] a body's framing, [`reply`]
-//! writes a response's head, [`route`] finds who answers, [`refusal`] says why not.
+//! writes a response's head, [`route`] finds who answers, [`refusal`] says why not, and
+//! [`websocket`] is what a connection may turn into.
 #![forbid(unsafe_code)]
 
 pub mod chunked;
@@ -11,6 +12,7 @@ pub mod percent;
 pub mod refusal;
 pub mod reply;
 pub mod route;
+pub mod websocket;
 
 pub use chunked::Chunked;
 pub use head::{Bounds, Field, Framing, Head, Span, parse};

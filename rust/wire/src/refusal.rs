@@ -15,6 +15,8 @@ pub enum Refusal {
     BodyTooLarge,
     /// The target is longer than allowed.
     TargetTooLong,
+    /// A WebSocket is spoken here, of version 13.
+    UpgradeRequired,
     /// The head is larger than allowed, or has too many fields.
     HeadTooLarge,
     /// A bug of ours: a panic below the handler.
@@ -29,13 +31,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal, in the order of its status.
-    pub const ALL: [Refusal; 11] = [
+    pub const ALL: [Refusal; 12] = [
         Refusal::Malformed,
         Refusal::NotFound,
         Refusal::NotAllowed,
         Refusal::TooSlow,
         Refusal::BodyTooLarge,
         Refusal::TargetTooLong,
+        Refusal::UpgradeRequired,
         Refusal::HeadTooLarge,
         Refusal::Broken,
         Refusal::Unsupported,
@@ -52,6 +55,7 @@ impl Refusal {
             Refusal::TooSlow => 408,
             Refusal::BodyTooLarge => 413,
             Refusal::TargetTooLong => 414,
+            Refusal::UpgradeRequired => 426,
             Refusal::HeadTooLarge => 431,
             Refusal::Broken => 500,
             Refusal::Unsupported => 501,

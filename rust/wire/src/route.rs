@@ -7,6 +7,9 @@ use crate::head::Span;
 /// The most parameters that a pattern may have; they lie inline in every match.
 pub const MOST_PARAMS: usize = 8;
 
+/// The method of routes that answer WebSockets: no token, so no client can send it as its own.
+pub const WEBSOCKET: &str = "(websocket)";
+
 /// What a look-up gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -16,6 +19,8 @@ pub enum Found {
     Nothing,
     /// The path knows other methods: [`Router::allow`] names them.
     OtherMethods,
+    /// The path only speaks WebSocket.
+    OnlyWebSocket,
 }
 
 /// Patterns and methods to route numbers: a tree a method, so that `GET /users/me` does not hide
@@ -50,10 +55,14 @@ impl Router {
         let Ok(text) = std::str::from_utf8(path) else { return Found::Nothing };
         let found = self.at(method, text);
         let found = found.or_else(|| if method == b"HEAD" { self.at(b"GET", text) } else { None });
-        match found {
-            Some((route, spans, count)) => Found::Route(route, spans, count),
-            None if self.trees.iter().any(|(_, tree)| tree.at(text).is_ok()) => Found::OtherMethods,
+        if let Some((route, spans, count)) = found {
+            return Found::Route(route, spans, count);
+        }
+        let mut known = self.known(text);
+        match known.next() {
             None => Found::Nothing,
+            Some(WEBSOCKET) if known.next().is_none() => Found::OnlyWebSocket,
+            Some(_) => Found::OtherMethods,
         }
     }
 
@@ -70,11 +79,16 @@ impl Router {
         Some((*hit.value, spans, count))
     }
 
+    /// The methods of a path.
+    fn known<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        let known = self.trees.iter().filter(move |(_, tree)| tree.at(text).is_ok());
+        known.map(|(name, _)| name.as_str())
+    }
+
     /// The Allow field of a path.
     pub fn allow(&self, path: &[u8]) -> String {
         let text = std::str::from_utf8(path).unwrap_or_default();
-        let known = self.trees.iter().filter(|(_, tree)| tree.at(text).is_ok());
-        let mut names: Vec<&str> = known.map(|(name, _)| name.as_str()).collect();
+        let mut names: Vec<&str> = self.known(text).filter(|&name| name != WEBSOCKET).collect();
         if names.contains(&"GET") && !names.contains(&"HEAD") {
             names.push("HEAD");
         }
@@ -123,6 +137,18 @@ mod tests {
         assert_eq!(router.allow(b"/items/7"), "GET, PUT, HEAD");
         assert_eq!(router.find(b"GET", b"/nope"), Found::Nothing);
         assert_eq!(router.find(b"GET", b"/\xff"), Found::Nothing);
+    }
+
+    #[test]
+    fn a_websocket_stands_beside_other_methods_and_is_none_of_them() {
+        let mut router = router();
+        router.add(WEBSOCKET, "/items/{id}", 5).unwrap();
+        router.add(WEBSOCKET, "/feed", 6).unwrap();
+        assert!(matches!(router.find(WEBSOCKET.as_bytes(), b"/feed"), Found::Route(6, ..)));
+        assert_eq!(router.find(b"GET", b"/feed"), Found::OnlyWebSocket);
+        assert_eq!(router.find(b"POST", b"/items/7"), Found::OtherMethods);
+        assert_eq!(router.allow(b"/items/7"), "GET, PUT, HEAD");
+        assert_eq!(router.find(WEBSOCKET.as_bytes(), b"/"), Found::OtherMethods);
     }
 
     #[test]

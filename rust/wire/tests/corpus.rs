@@ -61,3 +61,13 @@ fn requests() {
 fn chunks() {
     replay("chunks", laws::chunks);
 }
+
+#[test]
+fn frames() {
+    replay("frames", laws::frames);
+}
+
+#[test]
+fn handshakes() {
+    replay("handshake", laws::handshake);
+}
