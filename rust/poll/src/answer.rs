@@ -204,6 +204,9 @@ impl Reactor {
             return if busy { self.lose(token) } else { self.close(token) };
         };
         self.statistics.bytes_out += sent as u64;
+        if conn.socket.is_some() {
+            return self.socket_flushed(token, sent > 0);
+        }
         if conn.current.wants_drain && conn.outbox.len() <= settings.unsent / 2 {
             conn.current.wants_drain = false;
             self.events.push_back(Event::Drained(token));

@@ -3,13 +3,16 @@
 //! ```text
 //!             bytes              whole head        collected            whole body
 //!   Idle ─────────────▶ Head ─────────────────▶ Busy ─────────▶ Body ─────────────▶ Busy
-//!    ▲                   │                        │
-//!    │    answered       │ refused, or closing    │ answered before its body was read
-//!    └──────── Busy      └────────────────────────┴──▶ Linger ─────▶ closed
+//!    ▲                   │                        │ │
+//!    │    answered       │ refused, or closing    │ │ answered before its body was read
+//!    └──────── Busy      └────────────────────────┼─┴──▶ Linger ─────▶ closed
+//!                                        upgraded │         ▲
+//!                                                 └▶ Socket ┘ either side has said why
 //! ```
 use crate::intake::{Content, Incoming, Intake};
 use crate::outbox::{Outbox, Spares};
 use crate::settings::Settings;
+use crate::socket::Socket;
 use crate::tls::Session;
 use crate::token::Token;
 use rustix::fd::OwnedFd;
@@ -33,6 +36,8 @@ pub enum Stage {
     Body,
     /// A request has been handed over and is not answered yet.
     Busy,
+    /// A WebSocket.
+    Socket,
     /// Said goodbye; unread bytes are thrown away so that the kernel does not reset the
     /// connection before the peer has read our answer (RFC 9112 section 9.6).
     Linger,
@@ -88,6 +93,7 @@ pub struct Conn {
     pub intake: Option<Box<Intake>>,
     pub outbox: Outbox,
     pub tls: Option<Box<Session>>,
+    pub socket: Option<Box<Socket>>,
 }
 
 /// What the bytes at hand come to.
@@ -103,6 +109,14 @@ pub enum Step {
 }
 
 impl Conn {
+    /// Whether bytes kept from before can be gone on with, without a read.
+    pub fn has_rest(&self) -> bool {
+        match &self.socket {
+            Some(socket) => socket.behind && !socket.is_held(),
+            None => self.stage == Stage::Idle && !self.inbound.is_empty(),
+        }
+    }
+
     /// Whether the socket has everything.
     pub fn is_sent(&self) -> bool {
         self.outbox.is_empty() && self.tls.as_ref().is_none_or(|tls| tls.is_sent())
@@ -183,6 +197,9 @@ impl Conn {
 
     /// Whether its bytes are left where they are for now.
     pub fn waits(&self, unsent: usize) -> bool {
+        if let Some(socket) = &self.socket {
+            return socket.is_held();
+        }
         let busy = self.stage == Stage::Busy
             && !self.intake.as_ref().is_some_and(|intake| intake.has_room());
         busy || self.outbox.len() > unsent

@@ -60,6 +60,7 @@ impl Reactor {
                 self.refuse(token, Refusal::TooSlow);
                 self.flush(token);
             }
+            Stage::Socket => self.socket_timeout(token),
             Stage::Linger => self.close(token),
         }
     }

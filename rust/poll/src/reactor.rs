@@ -3,8 +3,10 @@ use crate::answer::Prepared;
 use crate::conn::{Conn, Stage};
 use crate::intake::Incoming;
 use crate::outbox::Spares;
+use crate::rooms::Rooms;
 use crate::serve::Cursor;
 use crate::settings::Settings;
+use crate::socket::Message;
 use crate::statistics::Statistics;
 use crate::token::Token;
 use crate::wheel::Wheel;
@@ -21,6 +23,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use wire::Refusal;
+use wire::websocket::{Close, Deflater, Inflater};
 
 pub(crate) const LISTENER: u64 = 1 << 63;
 const TIMER: u64 = u64::MAX;
@@ -46,8 +49,12 @@ pub enum Event {
     Gone(Token),
     /// The deadline of a request has passed.
     Expired(Token),
-    /// A streamed answer may go on.
+    /// A streamed answer, or a socket's sender, may go on.
     Drained(Token),
+    /// A socket's peer sent a message.
+    Message(Token, Message),
+    /// A socket has ended; nothing more comes of it.
+    Ended(Token, Close),
     /// After [`Reactor::stop`]: the last connection has closed.
     Idle,
 }
@@ -84,6 +91,11 @@ pub struct Reactor {
     /// Full reads: their connections' turn comes again in the next batch.
     pub(crate) again: Vec<Token>,
     pub(crate) events: VecDeque<Event>,
+    /// Sockets that something was written to since their last send.
+    pub(crate) unflushed: VecDeque<Token>,
+    pub(crate) rooms: Rooms,
+    pub(crate) deflater: Deflater,
+    pub(crate) inflater: Inflater,
     /// What each refusal is answered with, in the order of `Refusal::ALL`.
     pub(crate) refusals: [Arc<Prepared>; Refusal::ALL.len()],
     pub(crate) statistics: Statistics,
@@ -122,6 +134,10 @@ impl Reactor {
             ready: VecDeque::new(),
             again: vec![],
             events: VecDeque::new(),
+            unflushed: VecDeque::new(),
+            rooms: Rooms::default(),
+            deflater: Deflater::default(),
+            inflater: Inflater::default(),
             refusals: Refusal::ALL.map(|refusal| Arc::new(Prepared::bare(refusal.status()))),
             statistics: Statistics::default(),
             stopping: false,
@@ -215,9 +231,13 @@ impl Reactor {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            match self.ready.pop_front() {
-                Some((token, flags)) => self.dispatch(token, flags),
-                None => break,
+            if let Some((token, flags)) = self.ready.pop_front() {
+                self.dispatch(token, flags);
+                continue;
+            }
+            self.flush_sockets(BATCH);
+            if self.events.is_empty() && self.ready.is_empty() {
+                break;
             }
         }
         self.arm();
@@ -262,6 +282,10 @@ impl Reactor {
         for index in 0..self.conns.len() {
             let conn = &self.conns[index];
             let token = Token { index: index as u32, epoch: conn.epoch };
+            if conn.socket.is_some() {
+                self.close_socket(token, Close::new(1012, "service restart"));
+                continue;
+            }
             if conn.fd.is_none() || conn.stage != Stage::Idle {
                 continue;
             }
@@ -300,6 +324,7 @@ impl Reactor {
     }
 
     pub(crate) fn close(&mut self, token: Token) {
+        self.forget_socket(token, Close::new(1006, ""));
         let Some(conn) = self.conn(token) else { return };
         // Dropping the descriptor closes it, and epoll forgets it.
         *conn = Conn { epoch: conn.epoch.wrapping_add(1) & (u32::MAX >> 1), ..Conn::default() };
@@ -317,7 +342,7 @@ impl Reactor {
 
     /// Sets the timer for the next entry of the wheel, where that is sooner than it is set for.
     fn arm(&mut self) {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || !self.unflushed.is_empty() {
             return self.wake();
         }
         let wheel = self.wheel.next().unwrap_or(u64::MAX);

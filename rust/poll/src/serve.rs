@@ -11,9 +11,9 @@ use rustix::net::{RecvFlags, recv};
 /// A buffer being consumed: the shared one, or what a connection had kept.
 pub(crate) struct Cursor {
     pub(crate) token: Token,
-    buffer: Vec<u8>,
-    at: usize,
-    end: usize,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) at: usize,
+    pub(crate) end: usize,
     shared: bool,
     /// The read filled the buffer: the socket may hold more.
     full: bool,
@@ -46,14 +46,13 @@ impl Reactor {
         if broken {
             return self.close(token);
         }
-        if conn.outbox.len() > unsent {
-            let conn = &mut self.conns[token.index as usize];
+        if conn.waits(unsent) {
             conn.readable |= flags.intersects(EventFlags::IN | EventFlags::RDHUP);
             return;
         }
         let conn = &mut self.conns[token.index as usize];
         conn.readable |= flags.intersects(EventFlags::IN | EventFlags::RDHUP);
-        if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
+        if conn.has_rest() {
             self.resume(token);
         } else if conn.readable {
             self.read(token);
@@ -185,7 +184,7 @@ impl Reactor {
         let conn = &mut self.conns[token.index as usize];
         if conn.stage == Stage::Busy {
             // Nothing more of a streamed body for now.
-        } else if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
+        } else if conn.has_rest() {
             self.resume(token);
         } else if (conn.eof && conn.stage != Stage::Linger)
             || (self.stopping && conn.stage == Stage::Idle && conn.served > 0)
@@ -203,6 +202,9 @@ impl Reactor {
         if conn.stage == Stage::Busy {
             return self.lose(token);
         }
+        if conn.socket.is_some() {
+            return self.close(token);
+        }
         if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
             return self.resume(token);
         }
@@ -219,6 +221,9 @@ impl Reactor {
         if conn.epoch != token.epoch || conn.fd.is_none() {
             self.recycle(cursor);
             return None;
+        }
+        if conn.stage == Stage::Socket {
+            return self.consume_frames(cursor);
         }
         if conn.waits(settings.unsent) || conn.closing || cursor.at == cursor.end {
             self.pause(cursor);
@@ -301,7 +306,7 @@ impl Reactor {
     }
 
     /// Ends a cursor: the rest is kept, what was answered is sent, a full socket comes again.
-    fn pause(&mut self, cursor: Cursor) {
+    pub(crate) fn pause(&mut self, cursor: Cursor) {
         let (token, full) = (cursor.token, cursor.full);
         let conn = &mut self.conns[token.index as usize];
         let rest = cursor.at < cursor.end;
@@ -339,7 +344,7 @@ impl Reactor {
     fn resume_if_drained(&mut self, token: Token) {
         let unsent = self.settings.unsent;
         let Some(conn) = self.conn(token) else { return };
-        if conn.stage == Stage::Idle && !conn.inbound.is_empty() && conn.outbox.len() <= unsent {
+        if conn.stage == Stage::Idle && conn.has_rest() && conn.outbox.len() <= unsent {
             self.ready.push_back((token, EventFlags::empty()));
         }
     }

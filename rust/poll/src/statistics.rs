@@ -38,6 +38,16 @@ counters! {
     stalled,
     /// Deadlines that passed.
     expired,
+    /// WebSockets opened.
+    sockets,
+    /// Messages received on them.
+    messages,
+    /// Messages dropped because their receiver did not read.
+    dropped,
+    /// WebSockets ended because the peer broke the protocol.
+    faults,
+    /// WebSockets ended because the peer answered no ping, or no close.
+    silent,
     /// Bytes read.
     bytes_in,
     /// Bytes written.
