@@ -1,6 +1,6 @@
 """megahertz: async Python services at the cost of Go's."""
 
-from megahertz.errors import HTTPError
+from megahertz.errors import HTTPError, WebSocketDisconnect
 from megahertz.govern import GCRA, Policy
 from megahertz.http import (
     App,
@@ -15,6 +15,7 @@ from megahertz.http import (
     Response,
     Router,
     StreamingResponse,
+    WebSocket,
 )
 
 __all__ = [
@@ -33,4 +34,6 @@ __all__ = [
     "Response",
     "Router",
     "StreamingResponse",
+    "WebSocket",
+    "WebSocketDisconnect",
 ]

@@ -93,6 +93,11 @@ class Exchange:
     @property
     def local(self) -> tuple[str, int] | None: ...
     @property
+    def websocket(self) -> bool:
+        """Whether the peer asks to become a WebSocket, in a handshake that can be completed."""
+    def upgrade(self, settings: SocketSettings, headers: Iterable[tuple[bytes, bytes]]) -> Socket:
+        """Answers 101. RuntimeError where the answer has begun, or the peer has gone."""
+    @property
     def started(self) -> bool:
         """Whether `start` was called: an error can no longer choose the status."""
     @property
@@ -112,6 +117,77 @@ class Exchange:
         """Done once the peer has taken enough; cancelled with the handler when it goes."""
     def end(self) -> None:
         """Completes a streamed answer; a length not met closes the connection."""
+
+# --- socket.rs ---
+
+@final
+class SocketSettings:
+    """What a route says about its sockets; `megahertz.settings.Limits` says the rest.
+
+    Args:
+        backpressure: "wait", "drop" or "close".
+        unsent_bytes: above which it applies; `Limits.unsent_bytes` unless given.
+        compress: messages from 1 KiB on, to peers who can inflate.
+
+    Raises:
+        ValueError: none of these.
+    """
+
+    def __new__(
+        cls, *, backpressure: str = "wait", unsent_bytes: int | None = None, compress: bool = True
+    ) -> SocketSettings: ...
+
+@final
+class Callbacks:
+    """What a route of callbacks does; each may be a coroutine function.
+
+    Args:
+        make: makes of a `Socket` what the next two get.
+        received: of that and a message.
+        closed: of that, a close code and a reason.
+        failed: of the `Socket` and the error of a callback, whose socket is closed with 1011.
+    """
+
+    def __new__(
+        cls,
+        make: Callable[[Socket], Any],
+        received: Callable[[Any, Any], Any],
+        closed: Callable[[Any, int, str], Any],
+        failed: Callable[[Socket, BaseException], Any],
+    ) -> Callbacks: ...
+
+@final
+class Socket:
+    """A handle to a WebSocket, and the messages of it that nobody has received."""
+
+    @property
+    def key(self) -> int:
+        """Tells sockets of an engine apart, also those that ended."""
+    @property
+    def open(self) -> bool: ...
+    @property
+    def ended(self) -> tuple[int, str] | None:
+        """Code and reason, once it has ended."""
+    @property
+    def peer(self) -> tuple[str, int] | None: ...
+    @property
+    def engine(self) -> Engine: ...
+    def take(self) -> str | bytes | None:
+        """The next message; None: it has `ended`, or await `wait()`, then try again."""
+    def wait(self) -> Future[None]:
+        """Done once `take` or `ended` has news."""
+    def send(self, data: str | bytes) -> bool | None:
+        """False: await `drain()`, then try again; None: it is closed."""
+    def drain(self) -> Future[None]: ...
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begins the closing handshake behind what is unsent. ValueError for a code of others."""
+    def join(self, room: str) -> bool:
+        """False: it is there already, or closed."""
+    def leave(self, room: str) -> bool: ...
+    def attend(self, callbacks: Callbacks) -> None:
+        """From now on its events go to callbacks."""
+    def keep(self, object: Any) -> None:
+        """The callbacks get this from now on, instead of what `make` makes each time."""
 
 # --- tls.rs ---
 
@@ -257,6 +333,10 @@ class Engine:
         """Stops accepting, closes idle connections, lets running requests finish."""
     def close(self) -> None:
         """Cancels what runs and closes everything."""
+    def broadcast(self, room: str, data: str | bytes, skip: Socket | None = None) -> int:
+        """Sends to the sockets of a room, but for one; how many took it."""
+    def members(self, room: str) -> int: ...
+    def _give_up(self, serial: int, socket: Socket) -> None: ...
     def statistics(self) -> dict[str, int]:
         """Counters since the start and gauges of now, by name."""
 

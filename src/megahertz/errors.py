@@ -30,6 +30,7 @@
     ├─ HTTPError                    a handler's own answer, by status
     │  ├─ BodyRefused               the rest of a body that a handler was reading
     │  └─ Invalid                   a request that names the parameter and the rule
+    ├─ WebSocketDisconnect          the other end of a WebSocket has gone
     └─ Internal                     ours; please report
        └─ JournalFailed             the disk failed: nothing more is acknowledged
           └─ JournalCorrupt         acknowledged records are damaged: a person has to decide
@@ -39,7 +40,7 @@ over this tree (RFC 9457 documents: `megahertz.http.problems`).
 """
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class MegahertzError(Exception):
@@ -287,6 +288,23 @@ class Invalid(HTTPError):
     ) -> None:
         super().__init__(status_code, detail)
         self.errors = errors
+
+
+class WebSocketDisconnect(MegahertzError):
+    """The other end of a WebSocket has gone.
+
+    Attributes:
+        code: why (RFC 6455 section 7.4.1), a number as in Starlette; 1005 where the peer named
+            none, 1006 where it left without a word.
+        reason: the peer's, for people.
+    """
+
+    code: Any = "disconnect"  # type: ignore[misc] # of the class, as everywhere in this tree
+
+    def __init__(self, code: int = 1000, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
 
 
 class Internal(MegahertzError):

@@ -30,6 +30,13 @@ class Limits:
         unsent_bytes: answers waiting for a slow reader above which nothing more is read from it
             (spike.md: 256 KiB).
         requests: requests a connection before it is closed; 0 is no limit (nginx: 1,000).
+        message_bytes: a WebSocket message, inflated; close code 1009 above (websockets: 1 MiB).
+        unread_bytes: WebSocket messages waiting to be received above which the peer is no longer
+            read (websockets: 16 messages).
+        ping_interval: silence on a WebSocket before it is pinged; 0 is never (websockets, uvicorn:
+            20 s).
+        ping_timeout: silence after the ping before the connection is given up (the same: 20 s).
+        close_timeout: from our close frame to the peer's (websockets: 10 s).
         connections: open at once; 503 above (half the files that one process may have open).
     """
 
@@ -44,12 +51,17 @@ class Limits:
     write_timeout: float = 30.0
     unsent_bytes: int = 256 * 1024
     requests: int = 0
+    message_bytes: int = 1024 * 1024
+    unread_bytes: int = 64 * 1024
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    close_timeout: float = 10.0
     connections: int = 16_384
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            lowest = 0 if field.name in ("requests", "body_rate") else 1e-3
+            lowest = 0 if field.name in ("requests", "body_rate", "ping_interval") else 1e-3
             if not value >= lowest:
                 raise BadSettings(f"Limits({field.name}={value!r}): must be at least {lowest}")
         if self.head_bytes > MOST_HEAD_BYTES:

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use wire::reply;
 
-type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Status, header fields and body.
 #[pyclass(subclass, module = "megahertz._core")]
@@ -48,7 +48,7 @@ pub fn is_ours(name: &[u8]) -> bool {
     matches!(name, b"content-length" | b"transfer-encoding" | b"date" | b"connection")
 }
 
-fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Fields> {
+pub fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Fields> {
     let items = match headers.cast::<PyDict>() {
         Ok(dict) => dict.items().into_any(),
         Err(_) if headers.hasattr("items")? => headers.call_method0("items")?,

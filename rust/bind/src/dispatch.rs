@@ -3,13 +3,15 @@ use crate::answer::Answer;
 use crate::calls::{self, Object};
 use crate::engine::{Engine, FALLBACK, Route, Wait};
 use crate::exchange::{Exchange, Reason};
-use crate::task::{Outcome, Owner, RequestTask, is_fatal};
+use crate::task::{Duty, Outcome, Owner, RequestTask, is_fatal};
 use poll::{Body, Incoming};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
+use wire::route::WEBSOCKET;
+use wire::websocket::Handshake;
 use wire::{Found, Framing, Refusal};
 
 /// Request bodies above this are left to a handler that can read them piece by piece.
@@ -26,6 +28,17 @@ fn is_worth_streaming(incoming: &Incoming) -> bool {
     }
 }
 
+/// What 426 says (RFC 9110 section 15.5.22, RFC 6455 section 4.4).
+const UPGRADE: &str = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n";
+
+/// No handler sees an opening handshake that cannot be completed.
+fn check_upgrade(incoming: &Incoming) -> Result<(), Refusal> {
+    if !incoming.head.websocket {
+        return Ok(());
+    }
+    Handshake::read(&incoming.head, &incoming.bytes).map(drop)
+}
+
 impl Engine {
     /// Routes a request, and runs the first step of its handler in place.
     pub fn request(slf: &Bound<'_, Self>, incoming: Incoming) {
@@ -37,7 +50,9 @@ impl Engine {
             assert!(!std::mem::take(&mut engine.panic_next), "asked for by a test");
             let head = &incoming.head;
             let path = head.path_of(&incoming.bytes);
-            let found = engine.router.find(head.method.of(&incoming.bytes), path);
+            let method = head.method.of(&incoming.bytes);
+            let method = if head.websocket { WEBSOCKET.as_bytes() } else { method };
+            let found = engine.router.find(method, path);
             let (index, params, route) = match (found, &engine.fallback) {
                 (Found::Route(index, params, count), _) => {
                     (index as u32, (params, count), engine.routes[index].clone())
@@ -47,10 +62,17 @@ impl Engine {
                     let allow = format!("allow: {}\r\n", engine.router.allow(path));
                     return engine.reactor.decline(token, Refusal::NotAllowed, &allow);
                 }
+                (Found::OnlyWebSocket, None) => {
+                    return engine.reactor.decline(token, Refusal::UpgradeRequired, UPGRADE);
+                }
                 (Found::Nothing, None) => {
                     return engine.reactor.decline(token, Refusal::NotFound, "");
                 }
             };
+            if let Err(refusal) = check_upgrade(&incoming) {
+                let fields = if refusal == Refusal::UpgradeRequired { UPGRADE } else { "" };
+                return engine.reactor.decline(token, refusal, fields);
+            }
             let size = incoming.body().len() as u64;
             let fits = match incoming.is_awaited() {
                 true if route.streams && is_worth_streaming(&incoming) => {
@@ -103,22 +125,11 @@ impl Engine {
             if !runtime.is_coroutine(&value) {
                 return Ok(Outcome::Done(value));
             }
-            let owner = Owner { engine: slf.clone().unbind(), exchange: exchange.clone().unbind() };
-            let task = RequestTask::new(
-                Some(owner),
-                runtime.clone(),
-                value.unbind(),
-                context.clone().unbind(),
-            );
-            let task = Bound::new(py, task)?;
-            let outcome = runtime.within(&task, || RequestTask::step(&task, &runtime, None))?;
-            if matches!(outcome, Outcome::Suspended) {
-                Self::suspend(slf, exchange, route, &task)?;
-            } else if calls::references(&task) > 1 {
-                // Somebody kept it: they see it end.
-                RequestTask::settle(&task, &runtime, &outcome)?;
-            }
-            Ok(outcome)
+            let duty = Duty::Exchange(exchange.clone().unbind());
+            let owner = Owner { engine: slf.clone().unbind(), duty };
+            RequestTask::begin(owner, &runtime, value, &context, |task| {
+                Self::suspend(slf, exchange, route, task);
+            })
         })?
     }
 
@@ -127,24 +138,21 @@ impl Engine {
         exchange: &Bound<'_, Exchange>,
         route: &Route,
         task: &Bound<'_, RequestTask>,
-    ) -> PyResult<()> {
+    ) {
         let this = exchange.get();
-        let runtime = {
-            let mut engine = slf.borrow_mut();
-            let index = this.token.index as usize;
-            if engine.slots.len() <= index {
-                engine.slots.resize(index + 1, 0);
-            }
-            engine.slots[index] = this.serial;
-            let held = (task.clone().unbind(), exchange.clone().unbind());
-            engine.running.insert(this.serial, held);
-            if let Some(deadline) = route.deadline {
-                let at = engine.reactor.now() + (deadline * 1e9) as u64;
-                engine.reactor.set_deadline(this.token, at);
-            }
-            engine.runtime.clone()
-        };
-        runtime.register(task)
+        let mut engine = slf.borrow_mut();
+        let index = this.token.index as usize;
+        if engine.slots.len() <= index {
+            engine.slots.resize(index + 1, 0);
+        }
+        engine.slots[index] = this.serial;
+        let held = (task.clone().unbind(), exchange.clone().unbind());
+        engine.running.insert(this.serial, held);
+        // Of a socket, the deadline bounded the handshake.
+        if let Some(deadline) = route.deadline.filter(|_| !this.is_upgraded()) {
+            let at = engine.reactor.now() + (deadline * 1e9) as u64;
+            engine.reactor.set_deadline(this.token, at);
+        }
     }
 
     /// A suspended handler has ended; called by its task, from the loop.
@@ -186,6 +194,10 @@ impl Engine {
         outcome: Outcome<'_>,
     ) {
         let this = exchange.get();
+        if this.is_upgraded() {
+            Self::dismiss(slf, exchange, outcome);
+            return this.set_ended();
+        }
         let written = match outcome {
             Outcome::Suspended => return,
             Outcome::Done(value) if this.is_started() => {
@@ -262,6 +274,20 @@ impl Engine {
             Body::Shared(Box::new(PyBackedBytes::from(bytes.clone())))
         };
         slf.borrow_mut().reactor.reply(token, status, rendered, body);
+    }
+
+    /// Tells the application of an error that no answer can tell the peer of.
+    pub fn report(slf: &Bound<'_, Self>, exchange: &Bound<'_, Exchange>, error: PyErr) {
+        let py = slf.py();
+        if is_fatal(py, &error) {
+            slf.borrow_mut().fatal = Some(error.clone_ref(py));
+        }
+        let hooks = slf.borrow().hooks.clone();
+        let error = error.into_value(py).into_any();
+        let told = calls::call(hooks.failed.bind(py), [exchange.as_any(), error.bind(py)]);
+        if let Err(error) = told {
+            error.write_unraisable(py, Some(exchange.as_any()));
+        }
     }
 
     /// The handler raised, was cancelled, or gave what cannot be written.

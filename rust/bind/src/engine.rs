@@ -1,12 +1,14 @@
 //! The engine as Python sees it: routes and hooks in, the poller's callback out.
 use crate::answer::Answer;
-use crate::calls;
+use crate::attend::Sockets;
+use crate::calls::{self, Object};
 use crate::exchange::{Exchange, Reason};
-use crate::limits::settings;
+use crate::limits::{settings, socket_options};
 use crate::runtime::Runtime;
+use crate::socket::{Socket, key, payload};
 use crate::task::RequestTask;
 use crate::tls::TlsConfig;
-use poll::{Event, Prepared, Reactor, Token};
+use poll::{Event, Prepared, Reactor, SocketOptions, Token};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -16,6 +18,7 @@ use rustix::fd::{AsRawFd, BorrowedFd};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wire::{Refusal, Router, reply};
 
 /// What a route's answers look like, rendered once.
@@ -70,6 +73,8 @@ pub enum Wait {
     Drain,
     /// The next piece of the body.
     Body,
+    /// The next message of a socket.
+    Message,
 }
 
 /// The fallback's number in the route table.
@@ -90,6 +95,12 @@ pub struct Engine {
     pub waiters: HashMap<(u64, Wait), Vec<Py<PyAny>>>,
     pub serial: u64,
     pub high_water: usize,
+    pub sockets: Sockets,
+    pub socket_options: SocketOptions,
+    /// Bytes of messages that nobody has received, above which a socket is not read.
+    pub unread: usize,
+    /// Tells engines apart.
+    pub number: usize,
     body_limit: u64,
     polling: bool,
     pump_due: bool,
@@ -119,7 +130,9 @@ impl Engine {
         broken: Py<PyAny>,
         idle: Py<PyAny>,
     ) -> PyResult<Self> {
+        static ENGINES: AtomicUsize = AtomicUsize::new(0);
         let settings = settings(limits)?;
+        let (socket_options, unread) = socket_options(limits)?;
         Ok(Engine {
             reactor: Reactor::new(settings).map_err(refused)?,
             runtime: Arc::new(Runtime::new(py, lp)?),
@@ -132,6 +145,10 @@ impl Engine {
             waiters: HashMap::new(),
             serial: 0,
             high_water: settings.unsent,
+            sockets: Sockets::default(),
+            socket_options,
+            unread,
+            number: ENGINES.fetch_add(1, Relaxed),
             body_limit: settings.body as u64,
             polling: false,
             pump_due: false,
@@ -233,8 +250,34 @@ impl Engine {
         self.panic_next = true;
     }
 
-    fn stop(&mut self) {
-        self.reactor.stop();
+    fn stop(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.borrow_mut().reactor.stop();
+        Self::pump_later(slf)
+    }
+
+    /// Sends to every socket of a room, but for one; gives how many took it.
+    #[pyo3(signature = (room, data, skip=None))]
+    fn broadcast(
+        slf: &Bound<'_, Self>,
+        room: &str,
+        data: &Bound<'_, PyAny>,
+        skip: Option<&Bound<'_, Socket>>,
+    ) -> PyResult<usize> {
+        let (text, bytes) = payload(data)?;
+        let skip = skip.map(|socket| socket.borrow().token);
+        let taken = slf.borrow_mut().reactor.broadcast(room, text, bytes, skip);
+        Self::pump_later(slf)?;
+        Ok(taken)
+    }
+
+    /// Sockets in a room.
+    fn members(&self, room: &str) -> usize {
+        self.reactor.members(room)
+    }
+
+    /// Cancels a handler that has not looked at its socket since it ended.
+    fn _give_up(slf: &Bound<'_, Self>, serial: u64, socket: &Bound<'_, Socket>) -> PyResult<()> {
+        Self::give_up(slf, serial, socket)
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -251,7 +294,10 @@ impl Engine {
             exchange.get().set_ended();
             Self::cancel(&task.into_bound(py), exchange.get(), Reason::Closing)?;
         }
-        Ok(())
+        // Sockets have ended with their connections: their callbacks learn of it, from the loop,
+        // since they are tasks and so is who calls this.
+        Self::cancel_callbacks(slf)?;
+        Self::pump_later(slf)
     }
 
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -261,7 +307,7 @@ impl Engine {
         }
         all.set_item("panics", self.panics)?;
         all.set_item("connections", self.reactor.connections())?;
-        all.set_item("running", self.running.len())?;
+        all.set_item("running", self.running.len() + self.sockets.busy.len())?;
         Ok(all)
     }
 
@@ -280,7 +326,7 @@ impl Engine {
         for future in self.waiters.values().flatten() {
             visit.call(future)?;
         }
-        Ok(())
+        self.sockets.traverse(&visit)
     }
 
     fn __clear__(&mut self) {
@@ -288,6 +334,7 @@ impl Engine {
         self.fallback = None;
         self.running.clear();
         self.waiters.clear();
+        self.sockets.clear();
     }
 }
 
@@ -343,6 +390,8 @@ impl Engine {
             }
             Event::Gone(token) => Self::interrupt(slf, token, Reason::Gone),
             Event::Expired(token) => Self::interrupt(slf, token, Reason::Deadline),
+            Event::Message(token, message) => Self::message(slf, token, message),
+            Event::Ended(token, close) => Self::socket_ended(slf, token, close),
             Event::Drained(token) => Self::progressed(slf, token, Wait::Drain),
             Event::Body(token) => Self::progressed(slf, token, Wait::Body),
             Event::Idle => {
@@ -380,7 +429,11 @@ impl Engine {
         Ok(())
     }
 
-    fn cancel(task: &Bound<'_, RequestTask>, exchange: &Exchange, reason: Reason) -> PyResult<()> {
+    pub fn cancel(
+        task: &Bound<'_, RequestTask>,
+        exchange: &Exchange,
+        reason: Reason,
+    ) -> PyResult<()> {
         let py = task.py();
         exchange.set_reason(reason);
         let message = match reason {
@@ -392,7 +445,11 @@ impl Engine {
     }
 
     fn progressed(slf: &Bound<'_, Self>, token: Token, wait: Wait) -> PyResult<()> {
-        let serial = slf.borrow().slots.get(token.index as usize).copied().unwrap_or(0);
+        let serial = {
+            let engine = slf.borrow();
+            let serial = engine.slots.get(token.index as usize).copied().unwrap_or(0);
+            if engine.reactor.is_socket(token) { key(token) } else { serial }
+        };
         Self::release(slf, serial, wait, "set_result")
     }
 
@@ -406,19 +463,42 @@ impl Engine {
         Ok(future)
     }
 
-    fn release(slf: &Bound<'_, Self>, serial: u64, wait: Wait, how: &str) -> PyResult<()> {
+    /// The same, done already where there is nothing to wait for.
+    pub fn waiter_or_done(
+        slf: &Bound<'_, Self>,
+        serial: u64,
+        wait: Wait,
+        done: bool,
+    ) -> PyResult<Py<PyAny>> {
+        if !done {
+            return Self::waiter(slf, serial, wait);
+        }
+        let py = slf.py();
+        let lp = slf.borrow().runtime.lp.clone_ref(py);
+        let future = lp.call_method0(py, intern!(py, "create_future"))?;
+        future.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
+        Ok(future)
+    }
+
+    pub fn release(slf: &Bound<'_, Self>, serial: u64, wait: Wait, how: &str) -> PyResult<()> {
         let py = slf.py();
         let waiters = slf.borrow_mut().waiters.remove(&(serial, wait)).unwrap_or_default();
         for future in waiters {
             let future = future.bind(py);
-            if calls::method(intern!(py, "done"), [future], None)?.is_truthy()? {
-                continue;
-            }
             if how == "cancel" {
                 future.call_method0("cancel")?;
             } else {
-                future.call_method1("set_result", (py.None(),))?;
+                Self::set(future)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Ends a future, unless it has been cancelled.
+    pub fn set(future: &Object<'_>) -> PyResult<()> {
+        let py = future.py();
+        if !calls::method(intern!(py, "done"), [future], None)?.is_truthy()? {
+            calls::method(intern!(py, "set_result"), [future, py.None().bind(py)], None)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
 use crate::answer;
 use crate::engine::{Engine, Wait};
+use crate::socket::{self, Socket, SocketSettings};
 use poll::{Incoming, Piece, Token};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -11,6 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use wire::websocket::Handshake;
 use wire::{Span, percent, reply};
 
 /// Unsent bytes of a streamed answer above which writing raises: a writer that ignores `drain`
@@ -34,6 +36,7 @@ pub enum Reason {
 const STARTED: u8 = 1;
 const ENDED: u8 = 2;
 const TAKEN: u8 = 4;
+const UPGRADED: u8 = 8;
 
 #[pyclass(frozen, module = "megahertz._core")]
 pub struct Exchange {
@@ -81,6 +84,10 @@ impl Exchange {
         self.state.load(Relaxed) & ENDED != 0
     }
 
+    pub fn is_upgraded(&self) -> bool {
+        self.state.load(Relaxed) & UPGRADED != 0
+    }
+
     pub fn set_ended(&self) {
         self.state.fetch_or(ENDED, Relaxed);
     }
@@ -120,7 +127,7 @@ impl Exchange {
     }
 }
 
-fn pair(address: Option<SocketAddr>) -> Option<(String, u16)> {
+pub fn pair(address: Option<SocketAddr>) -> Option<(String, u16)> {
     address.map(|address| (address.ip().to_canonical().to_string(), address.port()))
 }
 
@@ -286,6 +293,35 @@ impl Exchange {
         Ok(())
     }
 
+    /// Whether the peer asks to become a WebSocket.
+    #[getter]
+    fn websocket(&self) -> bool {
+        self.incoming.head.websocket
+    }
+
+    fn upgrade<'py>(
+        slf: &Bound<'py, Self>,
+        settings: &Bound<'py, SocketSettings>,
+        headers: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Socket>> {
+        let (py, this) = (slf.py(), slf.get());
+        let handshake = Handshake::read(&this.incoming.head, &this.incoming.bytes);
+        if this.is_started() || this.is_ended() || !this.incoming.head.websocket {
+            return Err(socket::too_late());
+        }
+        let handshake = handshake.map_err(|_| socket::too_late())?;
+        let mut fields = answer::pairs(headers)?;
+        fields.retain(|(name, _)| !socket::is_ours(name));
+        let engine = this.engine.bind(py);
+        if !engine.borrow_mut().upgrade(this.token, &handshake, &fields, settings.get()) {
+            this.set_ended();
+            return Err(socket::too_late());
+        }
+        this.state.fetch_or(STARTED | UPGRADED, Relaxed);
+        Engine::pump_later(engine)?;
+        Engine::opened(engine, this.token)
+    }
+
     fn write(&self, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
         self.streaming()?;
         let mut engine = self.engine.borrow_mut(py);
@@ -305,13 +341,8 @@ impl Exchange {
 
     fn drain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let engine = self.engine.bind(py);
-        if !self.is_ended() && engine.borrow_mut().reactor.want_drain(self.token) {
-            return Engine::waiter(engine, self.serial, Wait::Drain);
-        }
-        let lp = engine.borrow().runtime.lp.clone_ref(py);
-        let future = lp.call_method0(py, "create_future")?;
-        future.call_method1(py, "set_result", (py.None(),))?;
-        Ok(future)
+        let now = self.is_ended() || !engine.borrow_mut().reactor.want_drain(self.token);
+        Engine::waiter_or_done(engine, self.serial, Wait::Drain, now)
     }
 
     fn end(slf: &Bound<'_, Self>) -> PyResult<()> {

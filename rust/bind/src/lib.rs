@@ -4,6 +4,7 @@
 use pyo3::prelude::*;
 
 mod answer;
+mod attend;
 mod calls;
 mod dispatch;
 mod engine;
@@ -13,6 +14,7 @@ mod limits;
 mod load;
 mod probe;
 mod runtime;
+mod socket;
 mod task;
 mod tls;
 
@@ -21,6 +23,7 @@ mod tls;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     engine::register(module)?;
+    socket::register(module)?;
     tls::register(module)?;
     probe::register(module)?;
     journal::register(module)?;

@@ -1,5 +1,5 @@
 //! `megahertz.settings.Limits` as the reactor takes them: seconds become nanoseconds.
-use poll::Settings;
+use poll::{Overflow, Settings, SocketOptions};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -32,4 +32,21 @@ pub fn settings(limits: &Bound<'_, PyDict>) -> PyResult<Settings> {
         requests: count("requests")? as u32,
         connections: count("connections")?,
     })
+}
+
+/// What sockets may do, unless their route says otherwise; and how much of what they sent may wait
+/// to be received.
+pub fn socket_options(limits: &Bound<'_, PyDict>) -> PyResult<(SocketOptions, usize)> {
+    let count = |name: &str| number(limits, name).map(|value| value as usize);
+    let nanos = |name: &str| number(limits, name).map(|value| (value * 1e9) as u64);
+    let options = SocketOptions {
+        message: count("message_bytes")?,
+        unsent: count("unsent_bytes")?,
+        overflow: Overflow::Wait,
+        compress: None,
+        ping_interval: nanos("ping_interval")?,
+        ping_timeout: nanos("ping_timeout")?,
+        close_timeout: nanos("close_timeout")?,
+    };
+    Ok((options, count("unread_bytes")?))
 }

@@ -19,6 +19,7 @@ use crate::calls::{self, Object};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::runtime::Runtime;
+use crate::socket::Socket;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -43,10 +44,34 @@ pub enum Outcome<'py> {
     Cancelled(PyErr),
 }
 
-/// Whose task it is: the engine completes the exchange when it ends.
+/// What is complete when the task ends.
+pub enum Duty {
+    Exchange(Py<Exchange>),
+    Socket(Py<Socket>),
+}
+
+/// Whose task it is: the engine completes its duty when it ends.
 pub struct Owner {
     pub engine: Py<Engine>,
-    pub exchange: Py<Exchange>,
+    pub duty: Duty,
+}
+
+impl Owner {
+    fn clone_ref(&self, py: Python<'_>) -> Owner {
+        let duty = match &self.duty {
+            Duty::Exchange(exchange) => Duty::Exchange(exchange.clone_ref(py)),
+            Duty::Socket(socket) => Duty::Socket(socket.clone_ref(py)),
+        };
+        Owner { engine: self.engine.clone_ref(py), duty }
+    }
+
+    fn complete(&self, py: Python<'_>, outcome: Outcome<'_>) -> PyResult<()> {
+        let engine = self.engine.bind(py);
+        match &self.duty {
+            Duty::Exchange(exchange) => Engine::complete(engine, exchange.bind(py), outcome),
+            Duty::Socket(socket) => Engine::attended_to(engine, socket.bind(py), outcome),
+        }
+    }
 }
 
 #[pyclass(weakref, module = "megahertz._core")]
@@ -132,16 +157,14 @@ impl RequestTask {
 
     /// The wake-up: called by the loop, in this task's context, with the future or with nothing.
     #[pyo3(signature = (future=None))]
-    fn __call__(slf: &Bound<'_, Self>, future: Option<Object<'_>>) -> PyResult<()> {
+    pub fn __call__(slf: &Bound<'_, Self>, future: Option<Object<'_>>) -> PyResult<()> {
         let py = slf.py();
         let (runtime, owner) = {
             let task = slf.borrow();
             if task.state != State::Pending {
                 return Ok(());
             }
-            let owner = task.owner.as_ref();
-            let owner = owner.map(|o| (o.engine.clone_ref(py), o.exchange.clone_ref(py)));
-            (task.runtime.clone(), owner)
+            (task.runtime.clone(), task.owner.as_ref().map(|owner| owner.clone_ref(py)))
         };
         let error = future.and_then(|f| calls::method(intern!(py, "result"), [&f], None).err());
         let outcome = runtime.within(slf, || Self::step(slf, &runtime, error))?;
@@ -151,8 +174,8 @@ impl RequestTask {
             _ => None,
         };
         let ended = !matches!(outcome, Outcome::Suspended);
-        if let Some((engine, exchange)) = owner.filter(|_| ended) {
-            Engine::complete(engine.bind(py), exchange.bind(py), outcome)?;
+        if let Some(owner) = owner.filter(|_| ended) {
+            owner.complete(py, outcome)?;
         }
         fatal.map_or(Ok(()), Err)
     }
@@ -346,7 +369,10 @@ impl RequestTask {
         }
         if let Some(owner) = &self.owner {
             visit.call(&owner.engine)?;
-            visit.call(&owner.exchange)?;
+            match &owner.duty {
+                Duty::Exchange(exchange) => visit.call(exchange)?,
+                Duty::Socket(socket) => visit.call(socket)?,
+            }
         }
         Ok(())
     }

@@ -159,12 +159,12 @@ impl<'a> Frame<'a> {
 impl Reactor {
     /// Answers a request by becoming a WebSocket; false when its connection has gone.
     ///
-    /// `fields` are header fields to add, rendered.
+    /// `rendered` is the status line with fields to add, as [`wire::reply::render`] makes it.
     pub fn upgrade(
         &mut self,
         token: Token,
         handshake: &Handshake,
-        fields: &[u8],
+        rendered: &[u8],
         options: Arc<SocketOptions>,
     ) -> bool {
         let Some(conn) = self.conn(token).filter(|conn| conn.stage == Stage::Busy) else {
@@ -188,8 +188,8 @@ impl Reactor {
         }));
         let conn = &mut self.conns[token.index as usize];
         let tail = conn.outbox.tail(&mut self.spares);
+        tail.extend_from_slice(rendered);
         handshake.write(tail, bits.is_some());
-        tail.extend_from_slice(fields);
         tail.extend_from_slice(&self.date);
         tail.extend_from_slice(b"\r\n");
         self.statistics.answers += 1;
@@ -198,6 +198,18 @@ impl Reactor {
         self.set_timeout(token, self.now + quiet);
         self.revisit(token);
         true
+    }
+
+    /// Whether it is an open socket.
+    pub fn is_socket(&self, token: Token) -> bool {
+        self.open(token).is_some_and(|conn| conn.socket.is_some())
+    }
+
+    /// Whether a sender was told to wait, and has to.
+    pub fn is_full(&self, token: Token) -> bool {
+        let socket = self.open(token).and_then(|conn| conn.socket.as_ref());
+        let waiting = socket.and_then(|socket| socket.waiting.as_ref());
+        waiting.is_some_and(|waiting| waiting.wants_drain)
     }
 
     /// Sends a message, as far as the socket's options allow.
@@ -327,8 +339,10 @@ impl Reactor {
     pub(crate) fn socket_flushed(&mut self, token: Token, moved: bool) {
         let (now, patience) = (self.now, self.settings.write_timeout);
         let conn = &mut self.conns[token.index as usize];
-        let emptied = conn.outbox.is_empty();
-        refill(conn, &mut self.spares);
+        let emptied = conn.is_sent();
+        if emptied || !conn.outbox.is_empty() {
+            refill(conn, &mut self.spares);
+        }
         let Some(socket) = &mut conn.socket else { return };
         let unsent = socket.unsent(conn.outbox.len());
         if let Some(waiting) = &mut socket.waiting {
@@ -343,7 +357,7 @@ impl Reactor {
         let (closing, quiet) = (socket.closing, quiet(&socket.options));
         if emptied && !conn.outbox.is_empty() {
             self.flush(token);
-        } else if !conn.outbox.is_empty() {
+        } else if !conn.is_sent() {
             if moved || conn.timeout_at > now + patience {
                 self.set_timeout(token, now + patience);
             }
@@ -368,13 +382,17 @@ impl Reactor {
         self.hold(token, false);
     }
 
-    /// Stops or resumes reading: how an application with messages enough holds up its peer.
-    pub fn hold(&mut self, token: Token, held: bool) {
-        let Some(socket) = self.conn(token).and_then(|conn| conn.socket.as_mut()) else { return };
+    /// Stops or resumes reading: how an application with messages enough holds up its peer. True
+    /// where it resumes: the next turn reads.
+    pub fn hold(&mut self, token: Token, held: bool) -> bool {
+        let socket = self.conn(token).and_then(|conn| conn.socket.as_mut());
+        let Some(socket) = socket else { return false };
         let held = held && !socket.closing;
-        if std::mem::replace(&mut socket.held, held) && !held {
+        let resumes = std::mem::replace(&mut socket.held, held) && !held;
+        if resumes {
             self.revisit(token);
         }
+        resumes
     }
 
     /// Looks at a connection again in this batch, unless it is being looked at.
@@ -389,6 +407,7 @@ impl Reactor {
         let (token, now) = (cursor.token, self.now);
         loop {
             let conn = &mut self.conns[token.index as usize];
+            let sent = conn.is_sent();
             let Some(socket) = &mut conn.socket else {
                 cursor.at = cursor.end;
                 self.pause(cursor);
@@ -400,7 +419,7 @@ impl Reactor {
                 return None;
             }
             socket.pinged = false;
-            if !socket.closing && conn.outbox.is_empty() {
+            if !socket.closing && sent {
                 conn.timeout_at = now + quiet(&socket.options);
             }
             let inflater = (socket.bits > 0).then_some(&mut self.inflater);
@@ -505,7 +524,7 @@ impl Reactor {
         self.wheel.insert(crate::reactor::idle_key(token), now + wait);
         self.flush(token);
         // A send moves the timeout; that of a ping stays.
-        if let Some(conn) = self.conn(token).filter(|conn| conn.outbox.is_empty()) {
+        if let Some(conn) = self.conn(token).filter(|conn| conn.is_sent()) {
             conn.timeout_at = now + wait;
         }
     }

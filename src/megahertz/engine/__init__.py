@@ -2,16 +2,19 @@
 
 from megahertz.engine.native import (
     Answer,
+    Callbacks,
     Engine,
     Exchange,
     Journal,
     Latencies,
     LoadRun,
     Replay,
+    Socket,
+    SocketSettings,
     ticket_secret,
 )
 from megahertz.engine.server import Server
-from megahertz.engine.service import Endpoint, Route, Service
+from megahertz.engine.service import WEBSOCKET, Endpoint, Route, Service
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import BACKLOG, bind, listen, queue_limit, release, reserve, url
 from megahertz.engine.statistics import ServerStatistics
@@ -29,7 +32,9 @@ __all__ = [
     "BACKLOG",
     "INTERRUPTED",
     "START_FAILED",
+    "WEBSOCKET",
     "Answer",
+    "Callbacks",
     "Endpoint",
     "Engine",
     "Exchange",
@@ -43,6 +48,8 @@ __all__ = [
     "ServerStatistics",
     "Service",
     "Signals",
+    "Socket",
+    "SocketSettings",
     "Supervisor",
     "Tls",
     "bind",

@@ -2,6 +2,7 @@
 
 from megahertz._core import (
     Answer,
+    Callbacks,
     Engine,
     Exchange,
     Journal,
@@ -9,6 +10,8 @@ from megahertz._core import (
     LoadRun,
     Replay,
     RequestTask,
+    Socket,
+    SocketSettings,
     TlsConfig,
     __version__,
     read_request,
@@ -17,6 +20,7 @@ from megahertz._core import (
 
 __all__ = [
     "Answer",
+    "Callbacks",
     "Engine",
     "Exchange",
     "Journal",
@@ -24,6 +28,8 @@ __all__ = [
     "LoadRun",
     "Replay",
     "RequestTask",
+    "Socket",
+    "SocketSettings",
     "TlsConfig",
     "__version__",
     "read_request",

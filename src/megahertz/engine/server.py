@@ -182,6 +182,7 @@ class Server:
         """Lets cancelled handlers clean up, for a bounded time."""
         try:
             async with asyncio.timeout(CLEAN_UP):
+                await asyncio.sleep(0)  # sockets' callbacks hear of the end from the loop
                 while engine.statistics()["running"]:  # noqa: ASYNC110 - they tell nobody
                     await asyncio.sleep(0.001)
         except TimeoutError:

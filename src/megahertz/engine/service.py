@@ -10,6 +10,10 @@ Endpoint = Callable[..., Awaitable[Any] | Any]
 """`endpoint(exchange)`, or `endpoint()` where the route is bare; gives a coroutine or a value."""
 
 
+WEBSOCKET = "(websocket)"
+"""The method of routes that answer WebSockets: no token, so no client can send it as its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One pattern and what answers it.
@@ -20,7 +24,7 @@ class Route:
     `Service.encode` turns into JSON.
 
     Attributes:
-        methods: upper case; GET answers HEAD as well.
+        methods: upper case; GET answers HEAD as well. `WEBSOCKET` answers opening handshakes.
         pattern: `/orders/{id}`; `{*rest}` at the end takes what is left, slashes included.
         endpoint: see above.
         bare: the endpoint takes no argument.
@@ -57,7 +61,8 @@ class Service(Protocol):
 
     @property
     def refusals(self) -> Mapping[int, Answer]:
-        """The engine's own answers by status: 400 404 405 408 413 414 431 500 501 503 505."""
+        """The engine's own answers by status: 400 404 405 408 413 414 426 431 500
+        501 503 505."""
         ...
 
     def encode(self, value: object) -> bytes:

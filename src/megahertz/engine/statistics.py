@@ -19,6 +19,11 @@ class ServerStatistics:
         idled: idle connections closed.
         stalled: connections closed because the peer stopped reading.
         expired: deadlines that passed.
+        sockets: WebSockets opened.
+        messages: messages received on them.
+        dropped: messages dropped because their receiver did not read.
+        faults: WebSockets ended because the peer broke the protocol.
+        silent: WebSockets ended because the peer answered no ping, or no close.
         bytes_in: bytes read.
         bytes_out: bytes written.
         panics: bugs of the engine that cost a request its answer.
@@ -37,6 +42,11 @@ class ServerStatistics:
     idled: int = 0
     stalled: int = 0
     expired: int = 0
+    sockets: int = 0
+    messages: int = 0
+    dropped: int = 0
+    faults: int = 0
+    silent: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     panics: int = 0

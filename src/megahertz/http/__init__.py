@@ -16,6 +16,7 @@ from megahertz.http.routes import Declared, Router
 from megahertz.http.service import service_of
 from megahertz.http.stream import StreamingResponse
 from megahertz.http.threads import Threads, ThreadStatistics
+from megahertz.http.websocket import WebSocket
 
 __all__ = [
     "Address",
@@ -38,6 +39,7 @@ __all__ = [
     "StreamingResponse",
     "ThreadStatistics",
     "Threads",
+    "WebSocket",
     "service_of",
     "title",
 ]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from megahertz.engine import Answer, Endpoint, Exchange, Route, worker_count
 from megahertz.errors import BadRoute
 from megahertz.govern import Policy
+from megahertz.http.attend import compile_socket
 from megahertz.http.encode import encode
 from megahertz.http.endpoint import (
     ErrorHandler,
@@ -154,7 +155,7 @@ class App(Router):
         made = []
         for declared in self.declared():
             _claim(declared, seen)
-            made.append((declared, compile_route(declared, around)))
+            made.append((declared, _compiled(declared, around)))
         return [route for _, route in made] + list(_stems(made, seen))
 
     def _settle(self, request: Request, error: Exception) -> Answer | None:
@@ -165,6 +166,12 @@ class App(Router):
             return None
         report(error, f"{request.method} {request.path}")
         return problem(error)
+
+
+def _compiled(declared: Declared, around: Surroundings) -> Route:
+    if declared.socket is None:
+        return compile_route(declared, around)
+    return compile_socket(declared, declared.socket, around)
 
 
 def _stems(

@@ -57,9 +57,9 @@ def compile_route(declared: Declared, around: Surroundings) -> Route:
     signature = read(declared.handler, place.names, declared.where, whole=True)
     call = _handled(declared, signature, place, around)
     bare = call is declared.handler
-    outer = _governed(call, bare, declared, place)
+    outer = governed(call, bare, declared, place)
     if any(is_async(handler) for handler in around.errors.values()):
-        outer = _guarded(_unbare(outer) if outer is call and bare else outer, around, place)
+        outer = guarded(_unbare(outer) if outer is call and bare else outer, around, place)
     return Route(
         methods=declared.methods,
         pattern=declared.pattern.text,
@@ -79,7 +79,7 @@ def _handled(
     """The handler with its arguments, layers and streams."""
     handler, layers = declared.handler, declared.layers
     if any(item.source == "depends" for item in signature.parameters):
-        call = _depending(declared, signature, place, around)
+        call = depending(declared, signature, place, around)
         return _layered(call, declared, place, around) if layers else _requested(call, place)
     waits = is_async(handler)
     if waits and not layers and not signature.parameters and not _may_stream(signature):
@@ -133,7 +133,7 @@ def _streamed(call: Call, threads: Threads) -> Call:
     return endpoint
 
 
-def _depending(
+def depending(
     declared: Declared, signature: Signature, place: Place, around: Surroundings
 ) -> Callable[[Request], Awaitable[Any]]:
     """The handler after its dependencies, and their clean-up after it."""
@@ -183,7 +183,7 @@ def _layered(call: Call, declared: Declared, place: Place, around: Surroundings)
     return _streamed(endpoint, around.threads)
 
 
-def _governed(call: Callable[..., Any], bare: bool, declared: Declared, place: Place) -> Any:
+def governed(call: Callable[..., Any], bare: bool, declared: Declared, place: Place) -> Any:
     """Around `call`: the bulkhead, and outside it the rate limit."""
     policy = declared.policy
     if policy.concurrency is None and policy.limit is None:
@@ -234,7 +234,7 @@ def _key_of(limit: GCRA, declared: Declared, place: Place) -> Callable[[Exchange
     return lambda exchange: exchange.params[index]
 
 
-def _guarded(call: Call, around: Surroundings, place: Place) -> Call:
+def guarded(call: Call, around: Surroundings, place: Place) -> Call:
     """Error handlers that wait cannot run in `Service.failed`, so they run here."""
     errors = around.errors
     kinds = tuple(kind for kind, handler in errors.items() if is_async(handler))

@@ -33,7 +33,7 @@ from megahertz.http.response import Response
 
 MEDIA_TYPE = "application/problem+json"
 
-REFUSED_BY_ENGINE = (400, 404, 405, 408, 413, 414, 431, 500, 501, 503, 505)
+REFUSED_BY_ENGINE = (400, 404, 405, 408, 413, 414, 426, 431, 500, 501, 503, 505)
 """The statuses that the engine answers by itself (`megahertz.engine.Service.refusals`)."""
 
 _SPOKEN = (Refused, Expired, Conflict, HTTPError, RemoteProtocolError)

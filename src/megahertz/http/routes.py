@@ -3,15 +3,18 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
-from megahertz.errors import BadRoute
+from megahertz.engine import WEBSOCKET, SocketSettings
+from megahertz.errors import BadRoute, BadSettings
 from megahertz.govern import Policy
 from megahertz.http.pattern import Pattern, parse
-from megahertz.http.signature import read
+from megahertz.http.signature import is_async, read
+from megahertz.http.websocket import Attendance, attendance
 from megahertz.types import Layer
 
 H = TypeVar("H", bound=Callable[..., Any])
+T = TypeVar("T", bound=type)
 
 
 class Options(TypedDict, total=False):
@@ -21,6 +24,16 @@ class Options(TypedDict, total=False):
     policy: Policy | None
     name: str | None
     body_bytes: int | None
+
+
+class SocketOptions(TypedDict, total=False):
+    """What `websocket` and `socket` take besides the path."""
+
+    policy: Policy | None
+    name: str | None
+    backpressure: Literal["wait", "drop", "close"]
+    unsent_bytes: int | None
+    compress: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,7 @@ class Declared:
         name: the handler's unless given.
         body_bytes: the most that a body may have; None: what the server's limits say.
         layers: the outermost first.
+        socket: how its WebSockets are attended; None for HTTP.
     """
 
     methods: tuple[str, ...]
@@ -48,6 +62,7 @@ class Declared:
     name: str
     body_bytes: int | None = None
     layers: tuple[Layer, ...] = ()
+    socket: Attendance | None = None
 
     @property
     def where(self) -> str:
@@ -128,6 +143,62 @@ class Router:
         """`route` for OPTIONS."""
         return self.route(path, ("OPTIONS",), **options)
 
+    def websocket(self, path: str, **options: Unpack[SocketOptions]) -> Callable[[H], H]:
+        """Declares the decorated coroutine function as what serves WebSockets on `path`.
+
+        Its parameters are bound like a handler's; one of them is the `WebSocket`. The socket ends
+        when it returns.
+
+        Args:
+            path: may have HTTP routes too.
+            options: `policy` (its deadline bounds the handshake) and `name` as of `route`;
+                `backpressure`, what happens above `unsent_bytes` (`Limits.unsent_bytes`) of a
+                peer that does not read: the sender waits ("wait"), the oldest messages are dropped
+                ("drop"), or it is closed with 1013 ("close"); `compress` messages from 1 KiB on.
+
+        Raises:
+            BadRoute: a path or a signature that cannot be served.
+        """
+
+        def declare(handler: H) -> H:
+            self._add_socket(path, handler, Attendance(_settings(options)), options)
+            return handler
+
+        return declare
+
+    def socket(self, path: str, **options: Unpack[SocketOptions]) -> Callable[[T], T]:
+        """Declares the decorated class as what is called when WebSockets on `path` do something.
+
+        One object of it serves every socket: `opened(websocket, ...)` with parameters like a
+        handler's, `received(websocket, message)` and `closed(websocket, code, reason)`, each
+        optional but `received`. An idle socket holds no coroutine and no task.
+
+        Args:
+            path: may have HTTP routes too.
+            options: as of `websocket`.
+
+        Raises:
+            BadRoute: a path, a signature or a method that cannot be served.
+        """
+
+        def declare(kind: T) -> T:
+            where = _where((WEBSOCKET,), path, kind)
+            opened, attended = attendance(kind, _settings(options), where)
+            self._add_socket(path, opened, attended, options)
+            return kind
+
+        return declare
+
+    def _add_socket(
+        self, path: str, handler: Callable[..., Any], socket: Attendance, options: SocketOptions
+    ) -> None:
+        if not is_async(handler):
+            where = _where((WEBSOCKET,), path, handler)
+            raise BadRoute(f"{where}: a WebSocket's handler is an async def")
+        declared = self._declared(path, (WEBSOCKET,), handler, 200, options.get("name"))
+        policy = options.get("policy") or Policy()
+        self._own.append(replace(declared, policy=policy, socket=socket))
+
     def layer(self, layer: Layer) -> Layer:
         """Puts `layer` in front of every route of this router, inside those added before it."""
         self._layers.append(layer)
@@ -176,7 +247,7 @@ class Router:
         status: int,
         name: str | None,
     ) -> Declared:
-        upper = tuple(method.upper() for method in methods)
+        upper = tuple(name if name == WEBSOCKET else name.upper() for name in methods)
         where = _where(upper, path, handler)
         pattern = parse(path)
         _check(where, upper, handler, status)
@@ -193,7 +264,7 @@ class Router:
 
 
 def _check(where: str, methods: tuple[str, ...], handler: Any, status: int) -> None:
-    if not methods or isinstance(methods, str) or not all(item.isalpha() for item in methods):
+    if not methods or isinstance(methods, str) or not all(map(_is_method, methods)):
         raise BadRoute(f"{where}: methods={methods!r}: a list of names like GET")
     if not 200 <= status <= 599:
         raise BadRoute(f"{where}: status_code={status}: 200 to 599")
@@ -201,6 +272,21 @@ def _check(where: str, methods: tuple[str, ...], handler: Any, status: int) -> N
         raise BadRoute(f"{where}: {handler!r} is not a function")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise BadRoute(f"{where}: yields; return StreamingResponse(pieces()) from a plain handler")
+
+
+def _is_method(name: str) -> bool:
+    return name.isalpha() or name == WEBSOCKET
+
+
+def _settings(options: SocketOptions) -> SocketSettings:
+    try:
+        return SocketSettings(
+            backpressure=options.get("backpressure", "wait"),
+            unsent_bytes=options.get("unsent_bytes"),
+            compress=options.get("compress", True),
+        )
+    except (ValueError, OverflowError) as error:
+        raise BadSettings(str(error)) from error
 
 
 def _where(methods: tuple[str, ...], path: str, handler: Any) -> str:

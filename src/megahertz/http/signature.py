@@ -20,8 +20,12 @@ from megahertz.http.convert import (
 )
 from megahertz.http.params import MISSING, Body, Dependency, Marker, Path, Query
 from megahertz.http.request import Request
+from megahertz.http.websocket import WebSocket
 
 Handler = Callable[..., Any]
+
+_NAMED = {"request": Request, "websocket": WebSocket}
+"""What a parameter of that name is, if nothing says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def _parameter(item: inspect.Parameter, hint: Any, names: Sequence[str], where: 
         marker, default = default, default.default
     if kind is item.empty:
         kind = _guess(item, marker, names, where)
-    if kind is Request:
+    if kind is Request or kind is WebSocket:
         return Parameter(item.name, "request", item.name, kind, MISSING, None, False, by_name)
     marker = marker or _source(item.name, kind, names)
     alias = marker.name(item.name)
@@ -155,8 +159,8 @@ def _split(hint: Any) -> tuple[Any, Marker | None]:
 def _guess(item: inspect.Parameter, marker: Marker | None, names: Sequence[str], where: str) -> Any:
     if item.name in names or (marker is not None and marker.source != "body"):
         return str
-    if item.name == "request":
-        return Request
+    if item.name in _NAMED:
+        return _NAMED[item.name]
     raise BadRoute(f"{where} has no annotation; write `{item.name}: int`, or what it is")
 
 

@@ -1,12 +1,52 @@
 //! One step of a request's coroutine, and what it waits for after it.
-use super::{Outcome, RequestTask, State};
+use super::{Outcome, Owner, RequestTask, State};
 use crate::calls::{self, Object, Step};
 use crate::runtime::Runtime;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use std::sync::Arc;
 
 impl RequestTask {
+    /// Makes a task of a coroutine and runs its first step in place, in the context that is
+    /// entered; `suspended` keeps a task that is to go on, before asyncio knows of it.
+    pub fn begin<'py>(
+        owner: Owner,
+        runtime: &Arc<Runtime>,
+        coroutine: Object<'py>,
+        context: &Object<'py>,
+        suspended: impl FnOnce(&Bound<'py, Self>),
+    ) -> PyResult<Outcome<'py>> {
+        let (py, context) = (coroutine.py(), context.clone().unbind());
+        let task = RequestTask::new(Some(owner), runtime.clone(), coroutine.unbind(), context);
+        let task = Bound::new(py, task)?;
+        let outcome = runtime.within(&task, || Self::step(&task, runtime, None))?;
+        if matches!(outcome, Outcome::Suspended) {
+            suspended(&task);
+            runtime.register(&task)?;
+        } else if calls::references(&task) > 1 {
+            // Somebody kept it: they see it end.
+            Self::settle(&task, runtime, &outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Whether the coroutine itself waits for `future`.
+    pub fn waits_for(&self, future: &Object<'_>) -> bool {
+        self.waiter.as_ref().is_some_and(|waiter| waiter.is(future))
+    }
+
+    /// Ends the future that the coroutine waits for, and steps it now instead of by the loop; no
+    /// task may be current.
+    pub fn resume(slf: &Bound<'_, Self>, future: &Object<'_>) -> PyResult<()> {
+        let py = slf.py();
+        let context = slf.borrow().context.as_ref().map(|context| context.bind(py).clone());
+        let Some(context) = context else { return Ok(()) };
+        calls::method(intern!(py, "remove_done_callback"), [future, slf.as_any()], None)?;
+        calls::method(intern!(py, "set_result"), [future, py.None().bind(py)], None)?;
+        calls::in_context(&context, || Self::__call__(slf, Some(future.clone())))?
+    }
+
     /// One step of the coroutine; the caller has entered the context and the task.
     pub fn step<'py>(
         slf: &Bound<'py, Self>,

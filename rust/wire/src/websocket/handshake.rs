@@ -48,14 +48,13 @@ impl Handshake {
         Ok(Handshake { accept: accept(key), bits })
     }
 
-    /// Appends the fields that agree to it; `compress` takes up the peer's offer.
+    /// Appends the fields that agree to it, behind a status line of 101; `compress` takes up the peer's offer.
     pub fn write(&self, out: &mut Vec<u8>, compress: bool) {
         use std::io::Write as _;
         // Writing to a Vec cannot fail.
         let _ = write!(
             out,
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
-             sec-websocket-accept: {}\r\n",
+            "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {}\r\n",
             self.accept
         );
         let Some(bits) = self.bits.filter(|_| compress) else { return };
