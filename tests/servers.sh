@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), wrk and
-# valgrind (benchmarks).
+# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), Redis (rooms
+# over machines), Autobahn (WebSocket), wrk and valgrind (benchmarks).
 # Installs what is missing where that is possible, and otherwise says the command.
 set -euo pipefail
+
+"$(dirname "$0")/autobahn.sh"
 
 missing=()
 command -v strace >/dev/null || missing+=(strace)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
+command -v redis-server >/dev/null || missing+=(redis-server)
 command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
 command -v wrk >/dev/null || missing+=(wrk)
 command -v valgrind >/dev/null || missing+=(valgrind)
