@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), Redis (rooms
-# over machines), Autobahn (WebSocket), wrk and valgrind (benchmarks).
+# over machines), Autobahn (WebSocket), wrk and valgrind (benchmarks), Chromium (pages with plots).
 # Installs what is missing where that is possible, and otherwise says the command.
 set -euo pipefail
 
@@ -13,6 +13,7 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
 command -v wrk >/dev/null || missing+=(wrk)
 command -v valgrind >/dev/null || missing+=(valgrind)
+command -v chromium >/dev/null || missing+=(chromium)
 
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then

@@ -97,7 +97,7 @@ impl Worker {
     /// A connection ends, and with it what waits on it; no trouble: as it should.
     pub(crate) fn lose(&mut self, slot: u32, trouble: Option<Trouble>, tally: &mut Tally) {
         if !matches!(self.connections[slot as usize].phase, Phase::Open) {
-            let early = || Failure::Closed.because("closed before a request was sent");
+            let early = || Failure::Closed.because("before a request was sent");
             self.unconnected(slot, trouble.unwrap_or_else(early), tally);
             return;
         }

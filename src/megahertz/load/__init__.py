@@ -17,7 +17,7 @@ from megahertz.load.sample import Sample, write
 from megahertz.load.scenario import Scenario, scenario
 from megahertz.load.server import Gauge, Server
 from megahertz.load.stages import Stage, Stages, stages
-from megahertz.load.table import breakdown, duration, table
+from megahertz.load.table import breakdown, duration, heading, table
 from megahertz.load.template import Template, statuses
 from megahertz.load.think import Think, think
 from megahertz.load.threshold import Threshold, threshold
@@ -54,6 +54,7 @@ __all__ = [
     "data",
     "drive",
     "duration",
+    "heading",
     "in_a_row",
     "knee_page",
     "machine",

@@ -23,7 +23,7 @@ MEANING = {
     "connect": "no connection (route, files or ports)",
     "tls": "no TLS handshake",
     "timeout": "no complete answer within the timeout",
-    "closed": "closed before the answer was complete",
+    "closed": "closed without a complete answer",
     "reset": "connection or stream reset",
     "protocol": "the answer is not HTTP of the version asked for",
     "dropped": "no free connection within the timeout; not sent",

@@ -33,13 +33,13 @@ class Gauge:
 
     def ask(self) -> None:
         """Asks once; a server that does not answer leaves the value as it was."""
-        self._asked = time.monotonic()
+        began = self._asked = time.monotonic()
         try:
             self.value = self._number(self._get())
             self.why = ""
         except (OSError, HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
             self.why = f"{self._url.geturl()}: {type(error).__name__}: {error}"
-        self.lag = time.monotonic() - self._asked
+        self.lag = time.monotonic() - began
         self._asked = None
 
     @property

@@ -54,11 +54,11 @@ class Axis:
             value, low, high = log10(max(value, low)), log10(low), log10(high)
         return round(self.begin + (value - low) / (high - low) * (self.end - self.begin), 1)
 
-    def ticks(self) -> list[float]:
-        """Round values, about five; every power of ten of a logarithm."""
+    def ticks(self, most: int) -> list[float]:
+        """Round values, at most so many gaps; every power of ten of a logarithm."""
         if self.log:
             return [10.0**power for power in range(round(log10(self.low)), _power(self.high) + 1)]
-        step = _step((self.high - self.low) / 4)
+        step = _step((self.high - self.low) / most)
         return [
             step * count
             for count in range(ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9) + 1)
@@ -114,7 +114,7 @@ def plot(
     if not values:
         return ""
     up = logarithmic(values) if log else linear(values)
-    marks = ticks or [(value, f"{value:g} s") for value in across.ticks()]
+    marks = ticks or [(value, f"{value:g} s") for value in across.ticks(10)]
     parts = [_grid(up, across, unit, marks), _title(title, lines)]
     parts += [_line(line, across, up, colour) for line, colour in zip(lines, COLOURS, strict=False)]
     label = escape(title, quote=True)
@@ -130,7 +130,7 @@ def _grid(
     rows = "".join(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up.at(v)}" y2="{up.at(v)}"/>'
         f'<text x="{LEFT - 8}" y="{up.at(v) + 4}" text-anchor="end">{escape(unit(v))}</text>'
-        for v in up.ticks()
+        for v in up.ticks(5)
     )
     columns = "".join(
         f'<line class="grid" y1="{TOP}" y2="{HEIGHT - BOTTOM}" x1="{across.at(v)}"'

@@ -36,13 +36,13 @@ def heading(report: Report) -> str:
 
 def table(report: Report) -> Table:
     """The figures, the statuses, the failures and the thresholds."""
-    view = Table(title=heading(report), title_justify="left", show_header=False)
+    view = Table(show_header=False)
     view.add_column(style="bold")
     view.add_column(justify="right")
     view.add_column(style="dim")
     view.add_row("requests", f"{report.requests:,}", f"{report.qps:,.0f} /s")
     since = "from the intended start" if report.plan.is_open else "from the send"
-    for name, seconds in report.latency().items():
+    for name, seconds in report.latency().items() if len(report.latencies) else ():
         view.add_row(name.replace("p999", "p99.9"), duration(seconds), since)
         since = ""
     _counts(view, report)

@@ -121,10 +121,11 @@ def _rehearse(plan: Any, console: "Console") -> None:
 
 
 def _show(report: "Report", console: "Console") -> None:
-    from megahertz.load import breakdown, table
+    from megahertz.load import breakdown, heading, table
 
     if report.interrupted:
         console.print("[yellow]interrupted: this is what was measured until then")
+    console.print(heading(report), style="bold", highlight=False)
     console.print(table(report))
     if len(report.plan.mix) > 1:
         console.print(breakdown("by request", report.by_name()))
