@@ -71,7 +71,7 @@ def section(found: Found) -> str:
         lines += [f"**{point} connections:**", "", *said, ""] if many else [*said, ""]
     if found["missing"]:
         told = (f"- {peer}: {_line(why)}" for peer, why in found["missing"].items())
-        lines += ["Left out:", "", *told, ""]
+        lines += ["Left out, or one round of it:", "", *told, ""]
     return "\n".join([*lines, place(found), ""])
 
 

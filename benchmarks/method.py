@@ -84,7 +84,7 @@ def measure(
     seconds: float | None,
     tell: Tell,
 ) -> Points:
-    """Every point; a peer with wrong answers at one of them is left out there, and told."""
+    """Every point; a round with wrong answers is told, a peer with two of them left out there."""
     cores = pair()
     with pinned(cores[1] if cores else None):
         return {
@@ -113,9 +113,11 @@ def _point(
             try:
                 _turn(server, work, point, long, results[name])
             except Bad as why:
-                missing[f"{name} at {point.name}"] = str(why)
-                del results[name]
-    return {name: measured.figures() for name, measured in results.items()}
+                where = f"{name} at {point.name}"
+                if where in missing:
+                    del results[name]
+                missing[where] = f"round {number}: {why}"
+    return {name: measured.figures() for name, measured in results.items() if measured.cpu_us}
 
 
 def _turn(server: Server, work: Work, point: Point, seconds: float, into: Measured) -> None:

@@ -18,7 +18,7 @@ def show(found: Found, console: Console) -> None:
     for point, measured in found["points"].items():
         console.print(_table(point, measured))
     for name, why in found["missing"].items():
-        console.print(f"without {name}: {why}", style="yellow", markup=False, highlight=False)
+        console.print(f"not counted: {name}: {why}", style="yellow", markup=False, highlight=False)
 
 
 def _table(point: str, measured: Found) -> Table:

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import generator
 from benchmarks.build import Missing
-from benchmarks.generator import Bad, load
+from benchmarks.generator import Bad, Seen, load
 from benchmarks.method import measure, serving
 from benchmarks.server import started
 from benchmarks.work import HELLO, Ask, Point, Work
@@ -43,6 +43,26 @@ def test_a_peer_that_answers_wrongly_is_left_out_and_named():
         assert running == []
 
     assert "instead of" in missing["floor"]
+
+
+@pytest.mark.parametrize(("bad", "left"), [(1, 2), (2, None)], ids=["one round", "two rounds"])
+def test_a_bad_round_is_told_and_a_second_one_is_the_end(monkeypatch, bad, left):
+    failures, missing = iter(range(bad)), {}
+
+    def failing(base, ask, point, seconds):
+        if next(failures, None) is not None:
+            raise Bad("a wrong answer")
+        return Seen(10, 1.0, 0.001)
+
+    monkeypatch.setattr("benchmarks.generator.load", failing)
+    work = Work("some", "hello", (HELLO,), ("floor",), (Point(2),))
+    with serving(work, work.peers, missing, quiet) as running:
+        points = measure(work, running, missing, rounds=3, seconds=0.1, tell=quiet)
+
+    assert missing == {"floor at 2": f"round {bad}: a wrong answer"}
+    assert {name: len(it["rps"]) for name, it in points["2"].items()} == (
+        {"floor": left} if left else {}
+    )
 
 
 def test_wrong_answers_under_load_are_no_figure():

@@ -46,4 +46,5 @@ def redis() -> Any:
     """redis-py's client, with hiredis, of the Redis that the benchmark started."""
     from redis.asyncio import Redis
 
-    return Redis(port=int(os.environ.get("BENCH_REDIS", "6379")))
+    # Of its 100, those that clients of the last turn have left behind may be most.
+    return Redis(port=int(os.environ.get("BENCH_REDIS", "6379")), max_connections=1000)
