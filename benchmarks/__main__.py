@@ -18,7 +18,7 @@ from benchmarks.table import show
 from benchmarks.work import WORKS, Work
 
 MICRO = "micro"
-NOT_SAVED = "not saved: some peers only, fewer than 5 rounds of 1 s, or no release build of us"
+NOT_SAVED = "not saved: not all peers, fewer than 5 rounds of 1 s, or no release build of us"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def _measured(works: list[Work], order: Order, console: Console) -> dict[str, Fo
                 continue
             found[work.name] = one
             show(one, console)
-            console.print(f"[dim]{save(one) if order.is_whole else NOT_SAVED}")
+            is_kept = order.is_whole and all(one["points"].values())
+            console.print(f"[dim]{save(one) if is_kept else NOT_SAVED}")
     return found
 
 

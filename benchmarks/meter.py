@@ -14,7 +14,8 @@ class Meter:
     def __init__(self, console: Console, seconds: float) -> None:
         text = TextColumn("{task.description}")
         columns = (BarColumn(20), TimeElapsedColumn(), TimeRemainingColumn(), text)
-        self._progress = Progress(*columns, console=console, transient=True)
+        # Once a second: what draws it runs on the cores that are measured.
+        self._progress = Progress(*columns, console=console, transient=True, refresh_per_second=1)
         self._task = self._progress.add_task("", total=seconds)
         self._running = 0.0
 

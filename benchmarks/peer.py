@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from benchmarks.build import (
     ROOT,
-    Missing,
     compiled,
     go,
     go_module,
@@ -145,6 +144,3 @@ def _ours(module: str, prefix: str, *versions: str) -> list[Peer]:
 def _mhz(module: str, loop: str) -> list[str]:
     command = [python("python"), "-m", "megahertz", "run", f"{PACKAGE}.{module}:app"]
     return [*command, "--port", "{port}", "--loop", loop, "--log-level", "error"]
-
-
-__all__ = ["FLOOR", "OURS", "Missing", "Peer", "chosen", "peers"]

@@ -40,7 +40,7 @@ def result(
         "versions": {name: known[name].version() for name in names},
         "method": dict(method),
         "points": {
-            point: {name: _spreads(figures) for name, figures in measured.items()}
+            point: {name: spreads(figures) for name, figures in measured.items()}
             for point, measured in points.items()
         },
         "missing": dict(missing),
@@ -74,7 +74,8 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _spreads(figures: Mapping[str, list[float]]) -> dict[str, Any]:
+def spreads(figures: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Median, least, greatest and all rounds of each figure."""
     return {name: _spread(values) for name, values in figures.items()}
 
 

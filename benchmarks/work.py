@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.peer import FLOOR, OURS
@@ -64,7 +64,7 @@ class Work:
     what: str
     asks: tuple[Ask, ...]
     peers: tuple[str, ...]
-    points: tuple[Point, ...] = field(default_factory=lambda: (Point(),))
+    points: tuple[Point, ...] = (Point(),)
     rounds: int = 5
     seconds: float = 1.0
     redis: bool = False

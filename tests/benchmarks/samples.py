@@ -2,7 +2,7 @@
 
 from zlib import crc32
 
-from benchmarks.result import _spreads
+from benchmarks.result import spreads
 from benchmarks.work import WORKS
 
 MACHINE = {"cpu": "Some CPU", "cores": 2, "kernel": "6.1", "python": "3.11.7", "load": 0.5}
@@ -34,6 +34,6 @@ def figures(work, point, peer, cpu):
     """Three rounds; the figure hangs on the names alone."""
     us = cpu.get(peer) or 5 + crc32(f"{work.name} {point.name} {peer}".encode()) % 400 / 10
     if work.name == "idle":
-        return _spreads({"idle_cpu": [us / 1e6], "held_cpu": [us / 1e5], "bytes": [us * 100]})
+        return spreads({"idle_cpu": [us / 1e6], "held_cpu": [us / 1e5], "bytes": [us * 100]})
     rounds = {"cpu_us": [us, us + 1, us - 1], "rps": [1e6 / us] * 3}
-    return _spreads(rounds | {"p99_us": [us * 30] * 3, "rss": [us * 1e6] * 3})
+    return spreads(rounds | {"p99_us": [us * 30] * 3, "rss": [us * 1e6] * 3})
