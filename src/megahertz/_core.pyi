@@ -68,7 +68,7 @@ class Exchange:
         """Values of the pattern's parameters, in its order, percent-decoded."""
     @property
     def version(self) -> str:
-        """`1.1` or `1.0`."""
+        """`1.1`, `1.0` or `2`."""
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Names in lower case, in order of arrival."""

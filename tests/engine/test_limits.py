@@ -49,7 +49,7 @@ REFUSED = {
     "fields": (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 20 + b"\r\n", 431),
     "coding": (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
     "version": (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
-    "http2-preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    "half-a-preface": (b"PRI * HTTP/2.0\r\n\r\nHM\r\n\r\n", 505),
     "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 40, 400),
 }
 

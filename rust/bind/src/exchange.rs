@@ -171,6 +171,7 @@ impl Exchange {
     #[getter]
     fn version<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         match self.incoming.head.minor {
+            _ if self.incoming.multiplexed => pyo3::intern!(py, "2").clone(),
             0 => pyo3::intern!(py, "1.0").clone(),
             _ => pyo3::intern!(py, "1.1").clone(),
         }

@@ -1,5 +1,4 @@
 //! New connections, within what the settings and the process allow.
-use crate::conn::Conn;
 use crate::outbox::Outbox;
 use crate::reactor::{LISTENER, Listener, Reactor, idle_key};
 use crate::tls::Session;
@@ -60,10 +59,7 @@ impl Reactor {
             // No certificate, no connection.
             (true, None) => return,
         };
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.conns.push(Conn::default());
-            self.conns.len() as u32 - 1
-        });
+        let index = self.slot();
         let epoch = self.conns[index as usize].epoch;
         let token = Token { index, epoch };
         let data = EventData::new_u64(u64::from(epoch) << 32 | u64::from(index));

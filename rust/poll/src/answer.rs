@@ -1,5 +1,5 @@
 //! Answers on their way out: whole ones, refusals, and streams with back-pressure.
-use crate::conn::{Conn, Current, Stage, Stream};
+use crate::conn::{Conn, Current, Layer, Stage, Stream};
 use crate::outbox::Shared;
 use crate::reactor::{Event, Reactor, deadline_key, idle_key};
 use crate::token::Token;
@@ -39,7 +39,7 @@ pub enum Body<'a> {
 }
 
 impl Body<'_> {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Body::Copied(bytes) => bytes.len(),
             Body::Shared(bytes) => (**bytes).as_ref().len(),
@@ -55,6 +55,9 @@ impl Reactor {
         if conn.current.stream != Stream::None {
             // Half of another answer is out: only closing tells the peer that it is not whole.
             return self.abort(token);
+        }
+        if matches!(conn.layer, Layer::Stream(_)) {
+            return self.reply_stream(token, status, rendered, body);
         }
         let bodiless = reply::is_bodiless(status);
         let length = if bodiless { Length::Absent } else { Length::Known(body.len() as u64) };
@@ -91,6 +94,9 @@ impl Reactor {
     pub fn start(&mut self, token: Token, status: u16, rendered: &[u8], length: Option<u64>) {
         let mut keep = self.keeps(token);
         let Some(conn) = busy(&mut self.conns, token) else { return };
+        if matches!(conn.layer, Layer::Stream(_)) {
+            return self.start_stream(token, status, rendered, length);
+        }
         let (length, stream) = match length {
             _ if reply::is_bodiless(status) => (Length::Absent, Stream::Drop),
             Some(bytes) => (Length::Known(bytes), Stream::Exact(bytes)),
@@ -174,7 +180,7 @@ impl Reactor {
     }
 
     /// The connection is free for its next request.
-    fn answered(&mut self, token: Token, keep: bool) {
+    pub(crate) fn answered(&mut self, token: Token, keep: bool) {
         self.statistics.answers += 1;
         self.wheel.remove(deadline_key(token));
         let timeout_at = self.now + self.settings.idle_timeout;
@@ -182,6 +188,9 @@ impl Reactor {
         conn.stage = Stage::Idle;
         conn.closing |= !keep;
         conn.current = Current::default();
+        if matches!(conn.layer, Layer::Stream(_)) {
+            return self.finish_stream(token);
+        }
         conn.timeout_at = timeout_at;
         if conn.intake.is_some() && !self.leave_body(token) {
             self.part(token);
@@ -198,6 +207,9 @@ impl Reactor {
         let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
         if conn.epoch != token.epoch {
             return;
+        }
+        if matches!(conn.layer, Layer::Stream(_)) {
+            return self.flush_stream(token);
         }
         let Ok(sent) = conn.send(&mut self.spares) else {
             let busy = conn.stage == Stage::Busy;

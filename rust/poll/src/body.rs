@@ -1,5 +1,5 @@
 //! Bodies on their way in: who reads them, how fast, and what becomes of the rest.
-use crate::conn::{LINGER, Stage};
+use crate::conn::{LINGER, Layer, Stage};
 use crate::intake::{Content, Incoming, Piece};
 use crate::reactor::{Event, Reactor};
 use crate::token::Token;
@@ -36,7 +36,11 @@ impl Reactor {
     /// It says that it is larger than `limit`; the caller answers that.
     pub fn hand_over(&mut self, token: Token, limit: u64) -> Result<(), Refusal> {
         let Some(conn) = self.conn(token) else { return Ok(()) };
-        conn.intake.as_mut().map_or(Ok(()), |intake| intake.hand_over(limit))
+        if let Some(intake) = &mut conn.intake {
+            intake.hand_over(limit)?;
+        }
+        self.look_again(token);
+        Ok(())
     }
 
     /// The next piece of a streamed body; `None` when the connection has gone.
@@ -46,8 +50,12 @@ impl Reactor {
         let intake = conn.intake.as_mut()?;
         let paused = !intake.has_room();
         let piece = intake.take(now);
+        let patience = intake.patience(settings.body_grace, settings.body_rate);
+        if let (Layer::Stream(stream), Piece::Bytes(_)) = (&mut conn.layer, &piece) {
+            stream.release();
+            self.touch_parent(token);
+        }
         if piece == Piece::Later {
-            let patience = intake.patience(settings.body_grace, settings.body_rate);
             self.invite(token);
             self.set_timeout(token, patience);
         } else if paused {
@@ -111,6 +119,13 @@ impl Reactor {
     /// 100 Continue, once, to a peer that waits for it (RFC 9110 section 10.1.1).
     fn invite(&mut self, token: Token) {
         let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
+        if let Layer::Stream(stream) = &mut conn.layer {
+            if conn.intake.as_mut().is_some_and(|intake| intake.invites()) {
+                stream.inform(100, b"");
+                self.touch_parent(token);
+            }
+            return;
+        }
         if conn.current.minor > 0 && conn.intake.as_mut().is_some_and(|intake| intake.invites()) {
             conn.outbox.tail(&mut self.spares).extend_from_slice(CONTINUE);
             self.flush(token);

@@ -10,6 +10,7 @@
 //!                                                 └▶ Socket ┘ either side has said why
 //! ```
 use crate::intake::{Content, Incoming, Intake};
+use crate::mux::{self, Mux, PREFACE};
 use crate::outbox::{Outbox, Spares};
 use crate::settings::Settings;
 use crate::socket::Socket;
@@ -38,6 +39,8 @@ pub enum Stage {
     Busy,
     /// A WebSocket.
     Socket,
+    /// It carries streams, each of which has a slot of its own.
+    Mux,
     /// Said goodbye; unread bytes are thrown away so that the kernel does not reset the
     /// connection before the peer has read our answer (RFC 9112 section 9.6).
     Linger,
@@ -74,7 +77,19 @@ pub struct Current {
     pub wants_drain: bool,
 }
 
-/// One connection.
+/// What lies between the socket and requests, where that is not HTTP/1.1.
+#[derive(Default)]
+pub enum Layer {
+    /// Nothing.
+    #[default]
+    None,
+    /// HTTP/2.
+    Mux(Box<Mux>),
+    /// This is a stream of an HTTP/2 connection.
+    Stream(Box<mux::Stream>),
+}
+
+/// One connection, or a stream of one.
 #[derive(Default)]
 pub struct Conn {
     pub fd: Option<OwnedFd>,
@@ -94,6 +109,7 @@ pub struct Conn {
     pub outbox: Outbox,
     pub tls: Option<Box<Session>>,
     pub socket: Option<Box<Socket>>,
+    pub layer: Layer,
 }
 
 /// What the bytes at hand come to.
@@ -106,6 +122,8 @@ pub enum Step {
     More(usize),
     /// Nothing that can be served.
     Refuse(Refusal),
+    /// HTTP/2 begins here, by prior knowledge.
+    Multiplex,
 }
 
 impl Conn {
@@ -115,6 +133,11 @@ impl Conn {
             Some(socket) => socket.behind && !socket.is_held(),
             None => self.stage == Stage::Idle && !self.inbound.is_empty(),
         }
+    }
+
+    /// Whether the slot is in use.
+    pub fn is_live(&self) -> bool {
+        self.fd.is_some() || matches!(self.layer, Layer::Stream(_))
     }
 
     /// Whether the socket has everything.
@@ -159,6 +182,12 @@ impl Conn {
             // Empty lines before a request are skipped (RFC 9112 section 2.2), and must not be
             // read again and again.
             Ok(None) => return Step::More(2 * data.chunks(2).take_while(|c| c == b"\r\n").count()),
+            Err(Refusal::Version) if self.served == 0 && data.starts_with(PREFACE) => {
+                return Step::Multiplex;
+            }
+            Err(Refusal::Version) if self.served == 0 && PREFACE.starts_with(data) => {
+                return Step::More(0);
+            }
             Err(refusal) => return Step::Refuse(refusal),
         };
         let (start, secure) = (head.len, self.tls.is_some());
@@ -168,7 +197,10 @@ impl Conn {
                 let used = bytes.len();
                 let content = Content::Behind;
                 let bytes = bytes.into();
-                return Step::Request(Incoming { token, head, bytes, content, secure }, used);
+                return Step::Request(
+                    Incoming { token, head, bytes, content, secure, multiplexed: false },
+                    used,
+                );
             }
         }
         let (intake, used) = match Intake::new(&head, &data[start..], now) {
@@ -178,10 +210,14 @@ impl Conn {
         let (bytes, used) = (data[..start].into(), start + used);
         if intake.is_done() {
             let content = Content::Apart(intake.into_body());
-            return Step::Request(Incoming { token, head, bytes, content, secure }, used);
+            return Step::Request(
+                Incoming { token, head, bytes, content, secure, multiplexed: false },
+                used,
+            );
         }
         self.intake = Some(Box::new(intake));
-        Step::Head(Incoming { token, head, bytes, content: Content::Awaited, secure }, used)
+        let content = Content::Awaited;
+        Step::Head(Incoming { token, head, bytes, content, secure, multiplexed: false }, used)
     }
 
     /// The body has ended: of a collected request, which is whole now, or of one being answered.

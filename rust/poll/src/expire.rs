@@ -1,5 +1,5 @@
 //! What happens when time is up: the one place where a timeout becomes an act.
-use crate::conn::Stage;
+use crate::conn::{Layer, Stage};
 use crate::reactor::{Event, Reactor};
 use crate::token::Token;
 use wire::Refusal;
@@ -27,6 +27,11 @@ impl Reactor {
         let (now, settings) = (self.now, self.settings);
         let key = crate::reactor::idle_key(token);
         let Some(conn) = self.conn(token) else { return };
+        match conn.layer {
+            Layer::None => {}
+            Layer::Stream(_) => return self.expire_stream(token, key),
+            Layer::Mux(_) => return self.expire_mux(token, key),
+        }
         if conn.stage == Stage::Busy && conn.outbox.is_empty() {
             let wanted = conn.intake.as_ref().filter(|intake| intake.wanted);
             let patience = wanted.map(|i| i.patience(settings.body_grace, settings.body_rate));
@@ -61,7 +66,7 @@ impl Reactor {
                 self.flush(token);
             }
             Stage::Socket => self.socket_timeout(token),
-            Stage::Linger => self.close(token),
+            Stage::Mux | Stage::Linger => self.close(token),
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Incoming {
     pub content: Content,
     /// It came by TLS.
     pub secure: bool,
+    /// It is a stream of an HTTP/2 connection.
+    pub multiplexed: bool,
 }
 
 impl Incoming {
@@ -67,6 +69,11 @@ pub enum Piece {
 enum Rest {
     Bytes(u64),
     Chunks(Chunked),
+    /// HTTP/2 says by itself where it ends; so much was claimed.
+    Frames {
+        claimed: u64,
+        ended: bool,
+    },
 }
 
 /// Who reads the body.
@@ -110,7 +117,24 @@ impl Intake {
             Framing::Length(size) => Rest::Bytes(size),
             Framing::Chunked => Rest::Chunks(Chunked::default()),
         };
-        let mut intake = Intake {
+        let mut intake = Intake::of(rest, head, now);
+        let used = intake.feed(data)?;
+        // Who has begun to send does not wait.
+        intake.expects &= used == 0;
+        Ok((intake, used))
+    }
+
+    /// Begins behind a head whose body comes in frames.
+    pub fn of_frames(head: &Head, now: u64) -> Intake {
+        let claimed = match head.framing {
+            Framing::Length(size) => size,
+            Framing::Chunked => 0,
+        };
+        Intake::of(Rest::Frames { claimed, ended: false }, head, now)
+    }
+
+    fn of(rest: Rest, head: &Head, now: u64) -> Intake {
+        Intake {
             body: vec![],
             rest,
             reader: Reader::Nobody,
@@ -122,11 +146,33 @@ impl Intake {
             rested: now,
             wanted: false,
             failed: None,
-        };
-        let used = intake.feed(data)?;
-        // Who has begun to send does not wait.
-        intake.expects &= used == 0;
-        Ok((intake, used))
+        }
+    }
+
+    /// Takes a frame's octets, all of them.
+    pub fn take_frame(&mut self, data: &[u8]) {
+        self.received += data.len() as u64;
+        self.decoded += data.len() as u64;
+        if let Rest::Frames { claimed, .. } = &mut self.rest {
+            *claimed = claimed.saturating_sub(data.len() as u64);
+        }
+        if self.decoded > self.limit {
+            self.fail(Refusal::BodyTooLarge);
+        } else {
+            self.body.extend_from_slice(data);
+        }
+    }
+
+    /// The last frame has come.
+    pub fn end(&mut self) {
+        if let Rest::Frames { ended, .. } = &mut self.rest {
+            *ended = true;
+        }
+    }
+
+    /// Whether it will not become whole.
+    pub fn is_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// Keeps the head until the body is whole.
@@ -135,9 +181,8 @@ impl Intake {
     /// It is larger than `limit` already, or says that it will be.
     pub fn collect(&mut self, head: Head, bytes: Box<[u8]>, limit: u64) -> Result<(), Refusal> {
         self.bound(limit)?;
-        if let Rest::Bytes(left) = self.rest {
-            self.body.reserve((left as usize).min(FIRST_BYTES));
-        }
+        let owed = usize::try_from(self.owed()).unwrap_or(usize::MAX);
+        self.body.reserve(owed.min(FIRST_BYTES));
         self.reader = Reader::Whole(head, bytes);
         Ok(())
     }
@@ -202,6 +247,7 @@ impl Intake {
         match &self.rest {
             Rest::Bytes(left) => *left,
             Rest::Chunks(decoder) => decoder.owed(),
+            Rest::Frames { claimed, .. } => *claimed,
         }
     }
 
@@ -219,6 +265,7 @@ impl Intake {
                 let left = usize::try_from(self.limit - self.decoded).unwrap_or(usize::MAX);
                 decoder.feed(data, &mut self.body, before.saturating_add(left))?
             }
+            Rest::Frames { .. } => 0,
         };
         self.decoded += (self.body.len() - before) as u64;
         self.received += used as u64;
@@ -233,6 +280,7 @@ impl Intake {
         match &self.rest {
             Rest::Bytes(left) => *left == 0,
             Rest::Chunks(decoder) => decoder.is_done(),
+            Rest::Frames { ended, .. } => *ended,
         }
     }
 
@@ -282,7 +330,14 @@ impl Intake {
     /// The request with its body; `None` where it was not collected.
     pub fn finish(self, token: Token, secure: bool) -> Option<Incoming> {
         let Reader::Whole(head, bytes) = self.reader else { return None };
-        Some(Incoming { token, head, bytes, content: Content::Apart(self.body), secure })
+        Some(Incoming {
+            token,
+            head,
+            bytes,
+            content: Content::Apart(self.body),
+            secure,
+            multiplexed: false,
+        })
     }
 
     /// The body that was whole before anybody had to decide.

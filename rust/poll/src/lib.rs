@@ -28,6 +28,7 @@ mod body;
 mod conn;
 mod expire;
 mod intake;
+mod mux;
 mod outbox;
 mod reactor;
 mod rooms;

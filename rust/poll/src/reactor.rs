@@ -1,6 +1,6 @@
 //! The epoll set and the queue of what it has to say.
 use crate::answer::Prepared;
-use crate::conn::{Conn, Stage};
+use crate::conn::{Conn, Layer, Stage};
 use crate::intake::Incoming;
 use crate::outbox::Spares;
 use crate::rooms::Rooms;
@@ -70,13 +70,15 @@ pub(crate) struct Listener {
 pub struct Reactor {
     pub(crate) set: OwnedFd,
     timer: OwnedFd,
-    armed: u64,
+    pub(crate) armed: u64,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// When accepting goes on after file descriptors ran out.
     pub(crate) accept_again: Option<u64>,
     pub(crate) conns: Vec<Conn>,
     pub(crate) free: Vec<u32>,
+    /// Slots that are streams of other slots.
+    pub(crate) streams: usize,
     pub(crate) settings: Settings,
     pub(crate) wheel: Wheel,
     pub(crate) now: u64,
@@ -122,6 +124,7 @@ impl Reactor {
             accept_again: None,
             conns: vec![],
             free: vec![],
+            streams: 0,
             settings,
             wheel: Wheel::new(clock()),
             now: 0,
@@ -159,7 +162,7 @@ impl Reactor {
 
     /// Open connections.
     pub fn connections(&self) -> usize {
-        self.conns.len() - self.free.len()
+        self.conns.len() - self.free.len() - self.streams
     }
 
     /// What was counted so far.
@@ -179,12 +182,12 @@ impl Reactor {
 
     /// Whether a connection came by TLS.
     pub fn is_secure(&self, token: Token) -> bool {
-        self.open(token).is_some_and(|conn| conn.tls.is_some())
+        self.carrier(token).is_some_and(|conn| conn.tls.is_some())
     }
 
     /// The certificates that a peer has shown, its own first; DER.
     pub fn peer_certificates(&self, token: Token) -> Vec<Vec<u8>> {
-        let tls = self.open(token).and_then(|conn| conn.tls.as_ref());
+        let tls = self.carrier(token).and_then(|conn| conn.tls.as_ref());
         tls.map_or(vec![], |tls| tls.peer_certificates().map(<[u8]>::to_vec).collect())
     }
 
@@ -260,13 +263,13 @@ impl Reactor {
 
     /// The peer's address, while it is connected.
     pub fn peer(&self, token: Token) -> Option<SocketAddr> {
-        let fd = self.open(token)?.fd.as_ref()?;
+        let fd = self.carrier(token)?.fd.as_ref()?;
         SocketAddr::try_from(rustix::net::getpeername(fd).ok()??).ok()
     }
 
     /// Our address on that connection.
     pub fn local(&self, token: Token) -> Option<SocketAddr> {
-        let fd = self.open(token)?.fd.as_ref()?;
+        let fd = self.carrier(token)?.fd.as_ref()?;
         SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok()
     }
 
@@ -284,6 +287,11 @@ impl Reactor {
             let token = Token { index: index as u32, epoch: conn.epoch };
             if conn.socket.is_some() {
                 self.close_socket(token, Close::new(1012, "service restart"));
+                continue;
+            }
+            if conn.stage == Stage::Mux {
+                self.set_timeout(token, self.now + NEWCOMER);
+                self.shut_down_mux(token);
                 continue;
             }
             if conn.fd.is_none() || conn.stage != Stage::Idle {
@@ -315,22 +323,37 @@ impl Reactor {
 
     pub(crate) fn open(&self, token: Token) -> Option<&Conn> {
         let conn = self.conns.get(token.index as usize);
-        conn.filter(|conn| conn.epoch == token.epoch && conn.fd.is_some())
+        conn.filter(|conn| conn.epoch == token.epoch && conn.is_live())
+    }
+
+    /// The connection, or of a stream the one that carries it.
+    fn carrier(&self, token: Token) -> Option<&Conn> {
+        let conn = self.open(token)?;
+        match &conn.layer {
+            Layer::Stream(stream) => self.open(stream.parent),
+            _ => Some(conn),
+        }
     }
 
     pub(crate) fn conn(&mut self, token: Token) -> Option<&mut Conn> {
         let conn = self.conns.get_mut(token.index as usize);
-        conn.filter(|conn| conn.epoch == token.epoch && conn.fd.is_some())
+        conn.filter(|conn| conn.epoch == token.epoch && conn.is_live())
     }
 
     pub(crate) fn close(&mut self, token: Token) {
         self.forget_socket(token, Close::new(1006, ""));
         let Some(conn) = self.conn(token) else { return };
+        let layer = std::mem::take(&mut conn.layer);
         // Dropping the descriptor closes it, and epoll forgets it.
         *conn = Conn { epoch: conn.epoch.wrapping_add(1) & (u32::MAX >> 1), ..Conn::default() };
         self.free.push(token.index);
         self.wheel.remove(idle_key(token));
         self.wheel.remove(deadline_key(token));
+        match layer {
+            Layer::Stream(mut stream) => return self.leave_parent(token, &mut stream),
+            Layer::Mux(mux) => self.lose_streams(&mux),
+            Layer::None => {}
+        }
         self.statistics.closed += 1;
     }
 

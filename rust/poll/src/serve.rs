@@ -1,5 +1,5 @@
 //! From a readable socket to whole requests.
-use crate::conn::{Current, LINGER, Stage, Step};
+use crate::conn::{Current, LINGER, Layer, Stage, Step};
 use crate::intake::Incoming;
 use crate::reactor::{Event, READ_BYTES, Reactor};
 use crate::tls::Received;
@@ -21,6 +21,12 @@ pub(crate) struct Cursor {
 
 impl Reactor {
     pub(crate) fn dispatch(&mut self, token: Token, flags: EventFlags) {
+        match self.conn(token).map(|conn| &conn.layer) {
+            Some(Layer::None) => {}
+            Some(Layer::Mux(_)) => return self.dispatch_mux(token, flags),
+            Some(Layer::Stream(_)) => return self.progress(token),
+            None => return,
+        }
         // Without a flag: an answer that ended outside a batch.
         if flags.is_empty() || flags.contains(EventFlags::OUT) {
             self.flush(token);
@@ -77,7 +83,7 @@ impl Reactor {
         self.cursor = Some(Cursor { token, buffer, at: 0, end, shared: false, full });
     }
 
-    fn read(&mut self, token: Token) {
+    pub(crate) fn read(&mut self, token: Token) {
         let mut shared = std::mem::take(&mut self.shared);
         shared.resize(READ_BYTES, 0);
         let conn = &mut self.conns[token.index as usize];
@@ -125,7 +131,11 @@ impl Reactor {
         let received = tls.receive(&sealed[..count], &mut plain);
         if shaking && !tls.is_shaking() {
             conn.timeout_at = idle_at;
+            if tls.protocol() == Some(b"h2") {
+                self.multiplex(token);
+            }
         }
+        let conn = &mut self.conns[token.index as usize];
         if plain.is_empty() || received == Received::Broken {
             (self.shared, self.plain) = (sealed, plain);
             return self.without_plain(token, received, full);
@@ -167,6 +177,11 @@ impl Reactor {
             }
             return;
         }
+        if conn.stage == Stage::Mux {
+            self.feed_mux(token, &shared[..count], full);
+            self.shared = shared;
+            return;
+        }
         if conn.inbound.is_empty() {
             let cursor = Cursor { token, buffer: shared, at: 0, end: count, shared: true, full };
             self.cursor = Some(cursor);
@@ -182,7 +197,9 @@ impl Reactor {
     /// The edge was old news; bytes kept from before may still make a request.
     fn without_bytes(&mut self, token: Token) {
         let conn = &mut self.conns[token.index as usize];
-        if conn.stage == Stage::Busy {
+        if conn.stage == Stage::Mux {
+            self.flush(token);
+        } else if conn.stage == Stage::Busy {
             // Nothing more of a streamed body for now.
         } else if conn.has_rest() {
             self.resume(token);
@@ -204,6 +221,10 @@ impl Reactor {
         }
         if conn.socket.is_some() {
             return self.close(token);
+        }
+        if let Layer::Mux(mux) = &mut conn.layer {
+            mux.end();
+            return self.drive(token);
         }
         if conn.stage == Stage::Idle && !conn.inbound.is_empty() {
             return self.resume(token);
@@ -260,6 +281,12 @@ impl Reactor {
             Step::More(used) => {
                 cursor.at += used;
                 self.wait_for_more(cursor);
+                None
+            }
+            Step::Multiplex => {
+                self.multiplex(token);
+                self.feed_mux(token, &cursor.buffer[cursor.at..cursor.end], cursor.full);
+                self.recycle(cursor);
                 None
             }
             Step::Refuse(refusal) => {

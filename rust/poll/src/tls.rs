@@ -55,6 +55,11 @@ impl Session {
         self.tls.is_handshaking()
     }
 
+    /// The protocol agreed on, where the peer named any.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.tls.alpn_protocol()
+    }
+
     /// The peer's certificates, its own first; DER.
     pub fn peer_certificates(&self) -> impl Iterator<Item = &[u8]> {
         self.tls.peer_certificates().into_iter().flatten().map(AsRef::as_ref)

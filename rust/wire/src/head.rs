@@ -212,7 +212,7 @@ fn absolute(target: &[u8]) -> Result<&[u8], Refusal> {
 }
 
 /// host [":" port], without userinfo, by alphabet (RFC 3986 section 3.2.2).
-fn is_authority(value: &[u8]) -> bool {
+pub fn is_authority(value: &[u8]) -> bool {
     let (host, port) = match value {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
             Some(end) => (&rest[..end], &rest[end + 1..]),

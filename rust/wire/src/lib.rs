@@ -15,6 +15,6 @@ pub mod route;
 pub mod websocket;
 
 pub use chunked::Chunked;
-pub use head::{Bounds, Field, Framing, Head, Span, parse};
+pub use head::{Bounds, Field, Framing, Head, Span, is_authority, parse};
 pub use refusal::Refusal;
 pub use route::{Found, Router};

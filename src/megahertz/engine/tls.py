@@ -30,7 +30,7 @@ class Tls:
     client_ca: Path | None = None
     client_required: bool = True
     only_13: bool = False
-    http2: bool = False
+    http2: bool = True
 
     def load(self, secret: bytes) -> TlsConfig:
         """Reads and checks the files.
