@@ -8,7 +8,7 @@ benchmarks/results/flash-sale-<time>.json`.
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import compare, result
+from benchmarks import compare, result, saturate
 from benchmarks.build import ROOT
 from benchmarks.micro import steps
 from benchmarks.peer import FLOOR
@@ -69,6 +69,7 @@ PARTS: dict[str, tuple[str, Callable[[Found], list[str]]]] = {
     "README.md": ("hello", hello),
     "docs/guide/flash-sale.md": ("flash-sale", flash_sale),
     "docs/design/micro.md": ("micro", micro),
+    "docs/guide/load.md": ("generator", saturate.table),
 }
 """Pages that have one table between marks."""
 
