@@ -77,3 +77,42 @@ def postgres():
     server = Postgres(Path(initdb).parent)
     yield server
     server.remove()
+
+
+class RedisServer:
+    """A server of its own on a free port of the loopback, with nothing in it."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        options = ["--port", self._port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command = [self._program, *map(str, options)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in self._process.stdout:
+            if "eady to accept connections" in line:
+                return
+        pytest.fail("redis-server ended before it was ready")
+
+    def stop(self) -> None:
+        """Its clients are cut off."""
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def redis_server():
+    """A running server."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.fail("Redis is missing: run tests/servers.sh, or apt-get install redis-server")
+    server = RedisServer(program)
+    yield server
+    server.stop()

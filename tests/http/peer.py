@@ -54,7 +54,14 @@ class Peer:
             *fields,
             "\r\n",
         ]
-        self.socket.sendall("\r\n".join(lines).encode() + behind)
+        try:
+            self._shake(key, "\r\n".join(lines).encode() + behind)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _shake(self, key: str, request: bytes) -> None:
+        self.socket.sendall(request)
         self._data = b""
         while b"\r\n\r\n" not in self._data:
             self._data += self._more()
@@ -101,6 +108,7 @@ class Peer:
         code = int.from_bytes(payload[:2], "big") if payload else 1005
         self.socket.sendall(frame(CLOSE, payload))
         assert self.rest() == b""
+        self.socket.close()
         return code, payload[2:].decode()
 
     def rest(self) -> bytes:
@@ -121,5 +129,5 @@ class Peer:
     def _more(self) -> bytes:
         piece = self.socket.recv(65_536)
         if not piece:
-            raise EOFError(self._data)
+            raise EOFError(self._data[:100])
         return piece

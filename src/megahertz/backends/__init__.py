@@ -1,7 +1,8 @@
 """Clients of outside systems, thin over well-kept libraries."""
 
 from megahertz.backends.postgres import PostgresSink
+from megahertz.backends.redis import RedisBroker
 from megahertz.backends.sink import Sink
 from megahertz.backends.sqlite import SQLiteSink
 
-__all__ = ["PostgresSink", "SQLiteSink", "Sink"]
+__all__ = ["PostgresSink", "RedisBroker", "SQLiteSink", "Sink"]

@@ -1,5 +1,6 @@
 """The poller inside the asyncio loop."""
 
+from megahertz.engine.bus import Bus
 from megahertz.engine.native import (
     Answer,
     Callbacks,
@@ -34,6 +35,7 @@ __all__ = [
     "START_FAILED",
     "WEBSOCKET",
     "Answer",
+    "Bus",
     "Callbacks",
     "Endpoint",
     "Engine",

@@ -21,6 +21,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ log = logging.getLogger("megahertz")
 COUNT = "MEGAHERTZ_WORKERS"
 INDEX = "MEGAHERTZ_WORKER"
 LIFELINE = "MEGAHERTZ_LIFELINE"
+BUS = "MEGAHERTZ_BUS"
 
 START_FAILED = 3
 """Exit code of a server that never served (uvicorn and gunicorn: 3)."""
@@ -135,6 +137,7 @@ class Supervisor:
         self._served = False
         self._failed = False
         self._signals = Signals()
+        self._bus = ""
         self._secret = ticket_secret()
 
     async def run(self, announce: Callable[[], None]) -> int:
@@ -146,13 +149,20 @@ class Supervisor:
         signals = self._signals
         with signals:
             signals.task = None  # it is the workers that are cancelled, not this
-            async with asyncio.TaskGroup() as group:
-                keepers = [group.create_task(self._keep(i, announce)) for i in range(self._count)]
-                await signals.stopped.wait()
-                await self._stop(keepers)
+            # Made 0700: only who may signal the workers may speak to them (engine/bus.py).
+            with tempfile.TemporaryDirectory(
+                prefix="megahertz-", ignore_cleanup_errors=True
+            ) as self._bus:
+                await self._keep_all(announce)
         if self._failed:
             return START_FAILED
         return INTERRUPTED if signals.urgent.is_set() else 0
+
+    async def _keep_all(self, announce: Callable[[], None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            keepers = [group.create_task(self._keep(i, announce)) for i in range(self._count)]
+            await self._signals.stopped.wait()
+            await self._stop(keepers)
 
     async def _keep(self, index: int, announce: Callable[[], None]) -> None:
         """Starts worker `index`, again and again, until the end."""
@@ -210,7 +220,7 @@ class Supervisor:
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
-                env=_environment(os.environ, index, self._count, theirs.fileno()),
+                env=_environment(os.environ, index, self._count, theirs.fileno(), self._bus),
                 pass_fds=(theirs.fileno(),),
             )
         return Worker(index, process, ours)
@@ -236,9 +246,9 @@ class Supervisor:
 
 
 def _environment(
-    outer: Mapping[str, str], index: int, count: int, descriptor: int
+    outer: Mapping[str, str], index: int, count: int, descriptor: int, bus: str
 ) -> dict[str, str]:
-    own = {INDEX: str(index), COUNT: str(count), LIFELINE: str(descriptor)}
+    own = {INDEX: str(index), COUNT: str(count), LIFELINE: str(descriptor), BUS: bus}
     return {**outer, **own}
 
 

@@ -2,6 +2,7 @@
 
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
+from megahertz.http.events import Event, Events, last_event_id
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import title
 from megahertz.http.request import Address, Request
@@ -12,6 +13,7 @@ from megahertz.http.response import (
     RedirectResponse,
     Response,
 )
+from megahertz.http.rooms import Room, Rooms, RoomStatistics
 from megahertz.http.routes import Declared, Router
 from megahertz.http.service import service_of
 from megahertz.http.stream import StreamingResponse
@@ -26,6 +28,8 @@ __all__ = [
     "Cookie",
     "Declared",
     "Depends",
+    "Event",
+    "Events",
     "HTMLResponse",
     "Header",
     "JSONResponse",
@@ -35,11 +39,15 @@ __all__ = [
     "RedirectResponse",
     "Request",
     "Response",
+    "Room",
+    "RoomStatistics",
+    "Rooms",
     "Router",
     "StreamingResponse",
     "ThreadStatistics",
     "Threads",
     "WebSocket",
+    "last_event_id",
     "service_of",
     "title",
 ]

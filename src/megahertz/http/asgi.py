@@ -15,6 +15,7 @@ from typing import Any
 
 from megahertz.engine import Answer, Endpoint, Exchange, Route
 from megahertz.errors import LocalProtocolError
+from megahertz.http.asgi_socket import EXTENSIONS, SocketCycle, subprotocols
 from megahertz.http.encode import encode
 from megahertz.http.lifespan import AsgiLifespan
 from megahertz.http.problems import problem, refusals, report
@@ -72,13 +73,27 @@ class AsgiHost:
         await self._lifespan.stop()
         return None
 
-    async def _serve(self, exchange: Exchange) -> None:
+    async def _serve(self, exchange: Exchange) -> Answer | None:
+        if exchange.websocket:
+            return await self._attend(exchange)
         cycle = _Cycle(exchange)
         try:
             await self._app(self._scope(exchange), cycle.receive, cycle.send)
         finally:
             cycle.leave()
         cycle.check()
+        return None
+
+    async def _attend(self, exchange: Exchange) -> Answer | None:
+        cycle = SocketCycle(exchange)
+        scope = self._scope(exchange)
+        del scope["method"]
+        scope["type"] = "websocket"
+        scope["scheme"] = "wss" if exchange.secure else "ws"
+        scope["subprotocols"] = subprotocols(scope["headers"])
+        scope["extensions"] = dict(EXTENSIONS)
+        await self._app(scope, cycle.receive, cycle.send)
+        return cycle.conclude()
 
     def _scope(self, exchange: Exchange) -> dict[str, Any]:
         scope = {

@@ -65,7 +65,7 @@ class StreamingResponse(Response):
                 if data and not exchange.write(data):
                     await exchange.drain()
         finally:
-            await _close(pieces)
+            await close(pieces)
         exchange.end()
 
 
@@ -82,7 +82,8 @@ async def _in_threads(
         yield piece
 
 
-async def _close(pieces: AsyncIterator[bytes | str]) -> None:
-    close = getattr(pieces, "aclose", None)
-    if close is not None:
-        await close()
+async def close(pieces: AsyncIterator[Any]) -> None:
+    """Ends a generator that was left early, so that its clean-up runs now and once."""
+    aclose = getattr(pieces, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -172,7 +172,7 @@ class WebSocket:
         Raises:
             WebSocketDisconnect: the other end has gone, and everything it sent is received.
         """
-        socket = self._opened()
+        socket = self.handle()
         while (message := socket.take()) is None:
             if socket.ended is not None:
                 raise WebSocketDisconnect(*socket.ended)
@@ -202,7 +202,7 @@ class WebSocket:
         Raises:
             WebSocketDisconnect: the socket is closed.
         """
-        socket = self._opened()
+        socket = self.handle()
         while not (sent := socket.send(message)):
             if sent is None:
                 raise WebSocketDisconnect(*(socket.ended or (1006, "closed")))
@@ -274,20 +274,21 @@ class WebSocket:
 
     def forget(self) -> Socket:
         """Lets go of the opening request; the socket, for callbacks."""
-        socket = self._opened()
+        socket = self.handle()
         if hasattr(self, "_state"):
             socket.keep(self)
         del self._exchange, self._request
         return socket
 
-    def _opened(self) -> Socket:
+    def handle(self) -> Socket:
+        """The open socket, for what is built upon sockets."""
         if self._socket is None:
             raise LocalProtocolError("await websocket.accept() first")
         return self._socket
 
     def _refuse(self, wanted: str) -> Any:
         reason = f"{wanted} expected"
-        self._opened().close(UNSUPPORTED, reason)
+        self.handle().close(UNSUPPORTED, reason)
         raise WebSocketDisconnect(UNSUPPORTED, reason)
 
     def __eq__(self, other: object) -> bool:
@@ -299,7 +300,7 @@ class WebSocket:
         return mine.key == theirs.key and mine.engine is theirs.engine
 
     def __hash__(self) -> int:
-        return hash(self._opened().key)
+        return hash(self.handle().key)
 
     def __repr__(self) -> str:
         if self._socket is None:
