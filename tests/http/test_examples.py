@@ -14,3 +14,13 @@ def test_hello_answers_on_each_of_its_routes():
         reply = client.post("/orders", json={"sku": 1, "user": 2}, headers={"user-agent": "me"})
 
     assert (reply.status_code, reply.json()) == (201, {"sku": 1, "user": 2, "agent": "me"})
+
+
+def test_chat_tells_everybody():
+    app = runpy.run_path(str(HELLO.with_name("chat.py")))["app"]
+    with Client(app) as client, client.websocket_connect("/rooms/a?name=ann") as ann:
+        with client.websocket_connect("/rooms/a?name=bob") as bob:
+            assert ann.receive_text() == "bob is here"
+            bob.send_text("hi")
+            assert (ann.receive_text(), bob.receive_text()) == ("bob: hi", "bob: hi")
+        assert ann.receive_text() == "bob has left"

@@ -12,7 +12,7 @@ import http.client
 import json as jsonlib
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from megahertz.engine import Server, ServerStatistics
 from megahertz.http import service_of
 from megahertz.settings import Limits
+from megahertz.testing.websocket import WebSocketSession
 
 _PATIENCE = 30.0
 """Seconds before a silent server fails the test (httpx's default is 5; CI machines are slow)."""
@@ -132,6 +133,16 @@ class Client:
     def options(self, path: str, **options: Any) -> Reply:
         """`request` with OPTIONS."""
         return self.request("OPTIONS", path, **options)
+
+    def websocket_connect(
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] = (),
+    ) -> WebSocketSession:
+        """A WebSocket to `path`; HTTPError where the server answers otherwise."""
+        return WebSocketSession(self.connect(), path, headers=headers, subprotocols=subprotocols)
 
     def connect(self) -> socket.socket:
         """A connection to the server, for bytes of your own."""

@@ -1,0 +1,180 @@
+"""A WebSocket to the application under test, by Starlette's names.
+
+with client.websocket_connect("/chat") as websocket:
+    websocket.send_text("hello")
+    assert websocket.receive_text() == "hello"
+"""
+
+import base64
+import json as jsonlib
+import os
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from megahertz.errors import HTTPError, WebSocketDisconnect
+
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
+
+
+class WebSocketSession:
+    """The client's side of one WebSocket; leaving it closes it with 1000.
+
+    Attributes:
+        accepted_subprotocol: what the server chose, or None.
+        headers: of the server's answer, names in lower case.
+
+    Raises:
+        HTTPError: the server answered with another status.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] = (),
+    ) -> None:
+        self._socket = connection
+        self._data = b""
+        self._over = False
+        try:
+            self.headers = self._shake(path, dict(headers or {}), subprotocols)
+        except BaseException:
+            connection.close()
+            raise
+        self.accepted_subprotocol = self.headers.get("sec-websocket-protocol")
+
+    def _shake(
+        self, path: str, fields: dict[str, str], subprotocols: Sequence[str]
+    ) -> dict[str, str]:
+        if subprotocols:
+            fields["sec-websocket-protocol"] = ", ".join(subprotocols)
+        fields |= {
+            "connection": "upgrade",
+            "upgrade": "websocket",
+            "sec-websocket-version": "13",
+            "sec-websocket-key": base64.b64encode(os.urandom(16)).decode(),
+        }
+        fields.setdefault("host", "testserver")
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        self._socket.sendall("\r\n".join([*lines, "\r\n"]).encode("latin-1"))
+        while b"\r\n\r\n" not in self._data:
+            self._data += self._more()
+        head, _, self._data = self._data.partition(b"\r\n\r\n")
+        first, *rest = head.decode("latin-1").split("\r\n")
+        pairs = (line.split(": ", 1) for line in rest)
+        found = {name.lower(): value for name, value in pairs}
+        status = int(first.split()[1])
+        if status != 101:
+            body = self._take(int(found.get("content-length", 0)))
+            raise HTTPError(status, body.decode("utf-8", "replace"))
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            if not self._over:
+                self.close()
+        finally:
+            self._socket.close()
+
+    def send_text(self, data: str) -> None:
+        """A message of text."""
+        self._send(_TEXT, data.encode())
+
+    def send_bytes(self, data: bytes) -> None:
+        """A message of bytes."""
+        self._send(_BINARY, data)
+
+    def send_json(self, data: Any) -> None:
+        """A message of text."""
+        self.send_text(jsonlib.dumps(data))
+
+    def receive(self) -> str | bytes:
+        """The next message; pings are answered.
+
+        Raises:
+            WebSocketDisconnect: the server has closed it.
+        """
+        while True:
+            first, second = self._take(2)
+            size = second & 127
+            if size >= 126:
+                width = "!H" if size == 126 else "!Q"
+                (size,) = struct.unpack(width, self._take(struct.calcsize(width)))
+            kind, payload = first & 15, self._take(size)
+            if kind == _CLOSE:
+                self._ended(payload)
+            elif kind == _PING:
+                self._send(_PONG, payload)
+            elif kind != _PONG:
+                return payload.decode() if kind == _TEXT else payload
+
+    def receive_text(self) -> str:
+        """The next message, which is text."""
+        message = self.receive()
+        assert isinstance(message, str), message
+        return message
+
+    def receive_bytes(self) -> bytes:
+        """The next message, which is bytes."""
+        message = self.receive()
+        assert isinstance(message, bytes), message
+        return message
+
+    def receive_json(self) -> Any:
+        """The next message, as JSON."""
+        return jsonlib.loads(self.receive())
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Says goodbye, and waits until the server has."""
+        self._send(_CLOSE, code.to_bytes(2, "big") + reason.encode())
+        try:
+            while True:
+                self.receive()
+        except WebSocketDisconnect:
+            return
+
+    def _ended(self, payload: bytes) -> None:
+        if not self._over:
+            self._over = True
+            self._send(_CLOSE, payload)
+        code = int.from_bytes(payload[:2], "big") if payload else 1005
+        raise WebSocketDisconnect(code, payload[2:].decode())
+
+    def _send(self, kind: int, payload: bytes) -> None:
+        size = len(payload)
+        if size < 126:
+            head = bytes([128 | kind, 128 | size])
+        elif size < 65_536:
+            head = bytes([128 | kind, 254]) + struct.pack("!H", size)
+        else:
+            head = bytes([128 | kind, 255]) + struct.pack("!Q", size)
+        try:
+            # A mask of zeros leaves the payload as it is.
+            self._socket.sendall(head + b"\0\0\0\0" + payload)
+        except OSError:
+            self._over = True
+            if kind != _CLOSE:
+                raise WebSocketDisconnect(1006) from None
+
+    def _take(self, size: int) -> bytes:
+        while len(self._data) < size:
+            self._data += self._more()
+        taken, self._data = self._data[:size], self._data[size:]
+        return taken
+
+    def _more(self) -> bytes:
+        try:
+            piece = self._socket.recv(65_536)
+        except ConnectionResetError:
+            piece = b""
+        if not piece:
+            self._over = True
+            raise WebSocketDisconnect(1006)
+        return piece
