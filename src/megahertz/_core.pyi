@@ -465,6 +465,14 @@ class LoadRun:
         first_id: int = 0,
         seed: int = 0,
     ) -> LoadRun: ...
+    @staticmethod
+    def check(
+        mix: Sequence[tuple[float, str, str, Sequence[tuple[str, str]], bytes | None]],
+        *,
+        data: tuple[Sequence[str], Sequence[Sequence[bytes]], bool] | None = None,
+        http2: bool = False,
+    ) -> None:
+        """Raises ValueError where these requests cannot be rendered with each row of the data."""
     def wait(self, seconds: float | None = None) -> bool:
         """Waits for the end, without the GIL; tells whether all threads have ended."""
     def stop(self) -> None:

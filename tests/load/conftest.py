@@ -112,7 +112,9 @@ class Server:
 
 
 class Http2Server(Server):
-    """The same over HTTP/2; "close" is GOAWAY, "reset" resets the stream.
+    """The same over HTTP/2.
+
+    "close" is GOAWAY, "reset" resets the stream, and GOAWAY follows the answer to `/last`.
 
     Args:
         streams: that a client may have at once.
@@ -162,6 +164,8 @@ class Http2Server(Server):
                 http.send_data(stream, data[: http.max_outbound_frame_size])
                 data = data[http.max_outbound_frame_size :]
             http.send_data(stream, data, end_stream=True)
+            if asked.target.endswith("/last"):
+                http.close_connection()
 
 
 @pytest.fixture(scope="session")

@@ -140,7 +140,7 @@ def knee():
 def test_the_page_of_a_knee_has_its_steps_on_one_axis():
     text = knee_page("http://h/", knee())
     assert "so many &lt;tasks&gt;" in text
-    assert "CPU: 0.99 of 1 cores" in text
+    assert "CPU at 0.2 s: 0.99 of 1 cores" in text
     assert text.count("<svg") == 7
     times = [each.at for each in in_a_row(knee().steps)]
     assert times == sorted(times)

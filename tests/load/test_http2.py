@@ -92,6 +92,17 @@ def test_goaway_is_a_close(serve):
     assert set(report.failures) == {"closed"}
 
 
+@pytest.mark.parametrize("rate", [None, 100.0])
+def test_goaway_after_an_answer_is_no_failure(serve, rate):
+    """nginx says it after 1,000 requests of a connection."""
+    server = serve(ok, kind=Http2Server)
+    mix = (Template(target="/last"),)
+    report = drive(plan(server, connections=2, mix=mix, rate=rate))
+    assert report.ok, report.troubles
+    assert report.requests == len(server.log)
+    assert 0 <= server.connections - report.requests <= 2
+
+
 def test_a_stream_that_waits_too_long_is_a_timeout_and_the_others_go_on(serve):
     def behave(asked):
         return b"", "hang" if asked.target == "/0" else "keep"

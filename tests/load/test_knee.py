@@ -1,12 +1,16 @@
 import threading
+from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
+from megahertz.engine import Latencies
 from megahertz.errors import BadSettings
-from megahertz.load import Bounds, Plan, Sample, Search, Template, drive, search
+from megahertz.load import Bounds, Part, Plan, Sample, Search, Template, drive, search
 from megahertz.load.findings import PILE_UP, first, pile_up
+from megahertz.load.knee import judged
 
 
 class Reply(NamedTuple):
@@ -47,17 +51,18 @@ class Bucket:
 
 @pytest.mark.parametrize("capacity", [300, 570])
 def test_the_knee_of_a_known_capacity_is_within_a_tenth_of_it(serve, capacity):
-    bucket = Bucket(capacity, burst=5)
+    bucket = Bucket(capacity, burst=2)
     server = serve(bucket)
 
     def attempt(plan):
         bucket.begin(plan.rate)
         return drive(plan)
 
-    plan = Plan(url=server.url, mix=(Template(target="/{n}"),), connections=8, warmup=0.0)
+    # one connection keeps the order; it answers thousands a second
+    plan = Plan(url=server.url, mix=(Template(target="/{n}"),), connections=1, warmup=0.0)
     # what is asked is how many are let in; the time that this machine takes for it is not
     bounds = Bounds(p999=5.0, errors=0.001)
-    how = Search(start=100, seconds=0.5, within=0.05)
+    how = Search(start=100, seconds=0.25, within=0.05)
     steps = []
     knee = search(attempt, plan, bounds=bounds, how=how, tell=steps.append)
     assert knee.rate == pytest.approx(capacity, rel=0.1)
@@ -78,6 +83,28 @@ def test_the_search_ends_where_nothing_holds_or_nothing_breaks(serve):
     assert (bad.rate, bad.breaks) == (None, 50)
     assert bad.why.name == "errors"
     assert [step["holds"] for step in bad.as_dict()["steps"]] == [False]
+
+
+SUMS = {
+    "errors": (Part("a", 1.0, Counter({200: 99}), 0, Counter({"reset": 1})), "1.00% failed"),
+    "latency": (Part("a", 1.0, Counter({200: 50})), "50 answers/s of 100"),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_what_no_single_sample_shows_the_whole_step_does(name):
+    total, words = SUMS[name]
+    step = judged(100.0, SimpleNamespace(total=total, samples=[]), Bounds())
+    assert not step.holds
+    assert (step.why.name, step.why.text) == (name, words)
+
+
+def test_a_slow_step_is_slow_in_sum_too():
+    latencies = Latencies()
+    latencies.record(0.2)
+    total = Part("a", 1.0, Counter({200: 100}), latencies=latencies)
+    step = judged(100.0, SimpleNamespace(total=total, samples=[]), Bounds())
+    assert str(step.why).startswith("latency at 0.0 s: P99.9 is 200")
 
 
 def test_an_interrupt_ends_the_search(serve):

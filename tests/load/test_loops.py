@@ -64,7 +64,7 @@ def test_connections_may_go_in_steps(serve):
     """Two, then five, then two again: what is not in use is closed."""
     server = serve(lambda asked: Reply())
     busy = []
-    given = stages("connections", ["2:0.5", "5:0.5", "2:0.6"])
+    given = stages("connections", ["2:0.2", "5:0.2", "2:0.2"])
     report = drive(plan(server, stages=given), lambda look: busy.append(look.busy))
     assert report.ok
     assert server.connections == report.connects == 5

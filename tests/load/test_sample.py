@@ -74,6 +74,16 @@ def test_a_long_run_stays_in_bounds_and_keeps_its_worst():
     assert [each.at for each in found.samples] == sorted(each.at for each in found.samples)
 
 
+def test_an_interval_that_the_end_cuts_short_belongs_to_the_one_before():
+    found = series()
+    found.look(look(0.2, [1], answered=10), SERVER | {"cpu": 0.5})
+    found.look(look(0.25, [1, 9], answered=10), SERVER | {"cpu": 1.0})
+    (only,) = found.samples
+    assert (only.at, only.seconds, only.rate) == (0.25, 0.25, 40.0)
+    assert only.cpu == pytest.approx(0.6)
+    assert only.p999 == pytest.approx(0.009, rel=0.001)
+
+
 def test_a_file_has_a_row_for_each_sample(tmp_path):
     write([Sample(1.0, 0.2, 5.0, 0, 0.001, None, None, 1, 0, 0.1, rss=5)], tmp_path / "a.csv")
     (row,) = csv.DictReader((tmp_path / "a.csv").read_text().splitlines())

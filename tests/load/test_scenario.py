@@ -100,6 +100,18 @@ BAD = {
         URL + "[[requests]]\nurl = '/'",
         r"load.toml:3: requests\[0\].url: unknown key; allowed: name, method, path",
     ),
+    "no weight": (
+        URL + "[[requests]]\nweight = 0",
+        r"load.toml:2: requests\[0\]: weight 0: must be above 0",
+    ),
+    "placeholder": (
+        URL + "[[requests]]\n[[requests]]\nbody = '{rand:9-1}'",
+        r"load.toml:3: requests\[1\]: \{rand:9-1\}: write \{rand:LO-HI\}",
+    ),
+    "column": (
+        URL + 'data = { file = "users.csv" }\n[[requests]]\nbody = "{csv:user}"',
+        r"load.toml:3: requests\[0\]: \{csv:user\}: no such column; the data has name",
+    ),
     "statuses": (
         URL + "[[requests]]\nstatuses = '7xx'",
         r"load.toml:3: requests\[0\].statuses: '7xx': not a status",

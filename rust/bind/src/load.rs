@@ -106,11 +106,10 @@ impl LoadRun {
         seed: u64,
     ) -> PyResult<Self> {
         let ip: IpAddr = host.parse().map_err(|_| refused(&format!("{host:?}: not an address")))?;
-        let (columns, rows, random) = data.unwrap_or_default();
         let plan = Plan {
             address: SocketAddr::new(ip, port),
             mix: mix.into_iter().map(spec).collect(),
-            data: Data { columns, rows, random },
+            data: table(data),
             tls: tls.map(|(name, trusted, insecure)| Tls { name, trusted, insecure }),
             http2,
             lanes,
@@ -128,6 +127,13 @@ impl LoadRun {
             seed,
         };
         py.detach(|| Run::start(&plan)).map(Self).map_err(|Malformed(why)| refused(&why))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (mix, *, data=None, http2=false))]
+    fn check(mix: Vec<Kind>, data: Option<Table>, http2: bool) -> PyResult<()> {
+        let specs: Vec<Spec> = mix.into_iter().map(spec).collect();
+        ::load::check(&specs, &table(data), http2).map_err(|Malformed(why)| refused(&why))
     }
 
     #[pyo3(signature = (seconds=None))]
@@ -185,6 +191,11 @@ fn name(stage: Stage) -> &'static str {
 
 fn spec((weight, method, target, headers, body): Kind) -> Spec {
     Spec { weight, method, target, headers, body }
+}
+
+fn table(given: Option<Table>) -> Data {
+    let (columns, rows, random) = given.unwrap_or_default();
+    Data { columns, rows, random }
 }
 
 fn stretches(given: Stretches) -> Vec<Stretch> {

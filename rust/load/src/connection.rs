@@ -162,10 +162,10 @@ impl Connection {
     }
 
     /// Whether another request may be sent now.
-    pub(crate) fn has_room(&self) -> bool {
-        match &self.protocol {
+    pub(crate) fn has_room(&mut self) -> bool {
+        match &mut self.protocol {
             Protocol::Http1(http) => http.pending().len() < self.lanes,
-            Protocol::Http2(http) => http.as_ref().is_some_and(|http| http.has_room()),
+            Protocol::Http2(http) => http.as_mut().is_some_and(|http| http.has_room()),
         }
     }
 

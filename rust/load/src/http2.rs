@@ -72,9 +72,12 @@ impl Http2 {
         self.pending
     }
 
-    /// Whether another request may begin: the server says how many streams it takes.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether another request may begin: the server says how many streams it takes, and takes
+    /// none after GOAWAY (RFC 9113 section 6.8), when those that are open still end well.
+    pub(crate) fn has_room(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
         self.pending < self.streams.len().min(self.sender.current_max_send_streams())
+            && matches!(self.sender.poll_ready(&mut context), Poll::Ready(Ok(())))
     }
 
     pub(crate) fn oldest(&self) -> Option<u64> {

@@ -32,6 +32,7 @@
 mod answer;
 mod connection;
 mod data;
+mod dispatch;
 mod http1;
 mod http2;
 mod lifecycle;
@@ -50,7 +51,7 @@ mod worker;
 
 pub use data::Data;
 pub use profile::Stretch;
-pub use run::{Plan, Run, Snapshot, Stage};
+pub use run::{Plan, Run, Snapshot, Stage, check};
 pub use tally::{Failure, Latencies};
 pub use template::{Malformed, Spec};
 pub use think::Think;

@@ -131,6 +131,8 @@ fn argument<'a>(text: &'a [u8], opening: &[u8]) -> Result<Option<(&'a str, usize
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rendered(text: &str) -> String {
@@ -178,6 +180,34 @@ mod tests {
             ["{rand:}", "{rand:1}", "{rand:2-1}", "{rand:1-", "{rand:a-b}", "{csv:x}", "{csv:"]
         {
             assert!(Text::compile(text.as_bytes(), &Data::default()).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Text and placeholders in any order: each piece is rendered on its own.
+        #[test]
+        fn pieces_are_rendered_one_after_the_other(
+            pieces in proptest::collection::vec(
+                prop_oneof![
+                    "[^{}]{0,5}".prop_map(|text| (text.clone(), text)),
+                    Just(("{id}".to_owned(), "77".to_owned())),
+                    Just(("{n}".to_owned(), "5".to_owned())),
+                    Just(("{csv:user}".to_owned(), "ann".to_owned())),
+                    (0u64..).prop_map(|n| (format!("{{rand:{n}-{n}}}"), n.to_string())),
+                    Just(("{".to_owned(), "{".to_owned())),
+                ],
+                0..8,
+            )
+        ) {
+            let (given, expected): (String, String) = pieces.into_iter().unzip();
+            // "{" before "id}" would be another placeholder than the one that was meant
+            prop_assume!(!given.contains("{{"));
+            prop_assert_eq!(rendered(&given), expected);
+        }
+
+        #[test]
+        fn any_text_is_compiled_or_refused(text in any::<Vec<u8>>()) {
+            let _ = Text::compile(&text, &Data::default());
         }
     }
 }

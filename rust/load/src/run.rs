@@ -259,13 +259,19 @@ impl Drop for Run {
     }
 }
 
+/// Whether these requests can be rendered, each with each row of the data.
+pub fn check(mix: &[Spec], data: &Data, http2: bool) -> Result<(), Malformed> {
+    data.check()?;
+    Mix::new(mix, data, http2.then_some("http")).map(drop)
+}
+
 fn troubles(sum: &Tally) -> Vec<(Failure, String)> {
     let known = Failure::ALL.into_iter().zip(&sum.why).filter(|(_, why)| !why.is_empty());
     known.map(|(failure, why)| (failure, why.clone())).collect()
 }
 
 fn share(plan: &Plan) -> Result<Shared, Malformed> {
-    check(plan)?;
+    refuse(plan)?;
     let warmup = plan.warmup.as_nanos() as u64;
     let secure = plan.tls.as_ref().map(|tls| Secure::new(tls, plan.http2)).transpose()?;
     let scheme = if secure.is_some() { "https" } else { "http" };
@@ -292,7 +298,7 @@ fn share(plan: &Plan) -> Result<Shared, Malformed> {
 /// The most requests at once on a connection: h2load's examples end at 100, nginx takes 128.
 const LANES: usize = 1000;
 
-fn check(plan: &Plan) -> Result<(), Malformed> {
+fn refuse(plan: &Plan) -> Result<(), Malformed> {
     plan.data.check()?;
     let refuse = |sound: bool, why: &str| if sound { Ok(()) } else { Err(Malformed(why.into())) };
     refuse((1..=1_000_000).contains(&plan.connections), "connections: 1 to 1,000,000")?;

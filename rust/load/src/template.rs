@@ -227,6 +227,8 @@ fn check_cells(text: &str, data: &Data, bad: fn(u8) -> bool) -> Result<(), Malfo
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn spec(target: &str, body: Option<&str>) -> Spec {
@@ -300,5 +302,37 @@ mod tests {
         assert!(refused(&split, "a\r\nx: y").contains("data row 1, user"));
         assert!(Template::new(&split, &data("a b"), None).is_ok());
         assert!(Template::new(&spec("/<{n}>", None), &data(""), Some("http")).is_err());
+    }
+
+    proptest! {
+        /// What is rendered is what a parser reads: the same method, target, fields and body.
+        #[test]
+        fn a_request_comes_back_as_it_was_meant(
+            target in "/[!-z]{0,20}",
+            value in "[ -~]{0,20}",
+            body in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..60)),
+        ) {
+            let mut spec = spec(&target, None);
+            spec.headers.push(("x-any".into(), value.clone()));
+            spec.body.clone_from(&body);
+            // A brace may begin a placeholder, which is not what is meant here.
+            prop_assume!(!format!("{target}{value}").contains('{'));
+            prop_assume!(!body.iter().flatten().any(|&byte| byte == b'{'));
+            let template = Template::new(&spec, &Data::default(), None).unwrap();
+            let mut values = Values { id: 7, number: 5, random: &mut Random::new(1), row: &[] };
+            let mut out = Vec::new();
+            template.render(&mut values, &mut out, &mut Vec::new());
+
+            let mut fields = [httparse::EMPTY_HEADER; 8];
+            let mut head = httparse::Request::new(&mut fields);
+            let end = head.parse(&out).unwrap().unwrap();
+            let field = |name: &str| head.headers.iter().find(|f| f.name == name).map(|f| f.value);
+            prop_assert_eq!((head.method, head.path), (Some("POST"), Some(target.as_str())));
+            prop_assert_eq!(field("x-id"), Some(&b"7"[..]));
+            prop_assert_eq!(field("x-any").map(<[u8]>::trim_ascii), Some(value.trim().as_bytes()));
+            let length = body.as_ref().map(|body| body.len().to_string());
+            prop_assert_eq!(field("content-length"), length.as_ref().map(String::as_bytes));
+            prop_assert_eq!(&out[end..], body.unwrap_or_default());
+        }
     }
 }

@@ -55,6 +55,9 @@ class Finding:
     at: float
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at:.1f} s: {self.text}"
+
     def as_dict(self) -> dict[str, str | float]:
         """Plain data."""
         return {"name": self.name, "at": self.at, "text": self.text}

@@ -176,7 +176,7 @@ def _steps(steps: Iterable[Step]) -> str:
             f"{step.total.qps:,.0f}",
             duration(step.total.latency()["p999"]),
             f"{step.total.errors:.2%}",
-            f"{step.why.name}: {step.why.text}" if step.why else "holds",
+            str(step.why) if step.why else "holds",
         )
         for step in steps
     ]
@@ -187,7 +187,7 @@ def _steps(steps: Iterable[Step]) -> str:
 def _rule(found: Finding | None) -> str:
     if found is None:
         return ""
-    return f'<p class="bad"><b>{escape(found.name)}</b>: {escape(found.text)}</p>\n'
+    return f'<p class="bad">{escape(str(found))}</p>\n'
 
 
 def _table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

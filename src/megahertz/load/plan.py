@@ -2,12 +2,14 @@
 
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from megahertz.engine import LoadRun
 from megahertz.errors import BadSettings, ConnectError
 from megahertz.load.colour import colour
 from megahertz.load.data import Data
@@ -120,6 +122,11 @@ class Plan:
         return self.streams if self.http2 else self.pipeline
 
     @property
+    def senders(self) -> int:
+        """Threads that have a connection."""
+        return min(self.threads, self.connections)
+
+    @property
     def coloured(self) -> bool:
         """Whether requests say what they are."""
         return self.env_mode is not None or any(template.tag for template in self.mix)
@@ -146,6 +153,13 @@ class Plan:
             for kind in self.mix
         ]
 
+    def check(self) -> None:
+        """Raises BadSettings where a request cannot be rendered, with any row of the data."""
+        try:
+            LoadRun.check(self.requests(), data=self._rows(), http2=self.http2)
+        except ValueError as error:
+            raise BadSettings(str(error)) from error
+
     def _headers(self, kind: Template) -> list[tuple[str, str]]:
         headers = colour(kind, self.env_mode or "load") if self.coloured else list(kind.headers)
         own = {name.lower() for name, _ in headers}
@@ -167,7 +181,7 @@ class Plan:
             "fresh": not self.keepalive,
             "http2": self.http2,
             "tls": self._tls(),
-            "data": (self.data.columns, self.data.rows, self.data.random) if self.data else None,
+            "data": self._rows(),
             "warmup": self.warmup,
             "duration": self.duration,
             "timeout": self.timeout,
@@ -175,6 +189,9 @@ class Plan:
             "first_id": self.first_id,
             "seed": self.seed,
         }
+
+    def _rows(self) -> tuple[Sequence[str], list[list[bytes]], bool] | None:
+        return (self.data.columns, self.data.rows, self.data.random) if self.data else None
 
     def _rates(self) -> list[Stretch] | None:
         if self.rate is not None:

@@ -201,7 +201,7 @@ def report(
     parts = _parts(plan, seen)
     unconnected = Counter({name: n for kind, name, n in seen["failures"] if kind is None})
     whole = total("total", seen["measured"], [*parts, Part("", 0.0, failures=unconnected)])
-    busy = seen["elapsed"] * plan.threads
+    busy = seen["elapsed"] * plan.senders
     return Report(
         plan=plan,
         seconds=seen["measured"],

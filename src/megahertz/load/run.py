@@ -63,7 +63,7 @@ def drive(
         ConnectError: the URL's host has no address.
     """
     server = server or Server()
-    series = Series(plan.threads, [template.expect for template in plan.mix])
+    series = Series(plan.senders, [template.expect for template in plan.mix])
     interrupted = False
     with server:
         run = _start(plan)

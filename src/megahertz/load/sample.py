@@ -87,6 +87,10 @@ class Series:
             return None
         sample = self._sample(seen, seconds, server)
         self._last = seen
+        if seconds < EVERY / 2 and self.samples:
+            # The end of a run cuts its last interval short: too short to be one of its own.
+            sample = self.samples[-1] = _merged(self.samples[-1], sample)
+            return sample
         self.samples.append(sample)
         if len(self.samples) > self._most:
             pairs = zip(self.samples[::2], self.samples[1::2], strict=False)
@@ -135,6 +139,9 @@ def _merged(one: Sample, two: Sample) -> Sample:
     def worse(a: float | None, b: float | None) -> float | None:
         return max(a, b) if a is not None and b is not None else a if b is None else b
 
+    def mean(a: float | None, b: float | None) -> float | None:
+        return worse(a, b) if a is None or b is None else a * share + b * (1 - share)
+
     return Sample(
         at=two.at,
         seconds=seconds,
@@ -146,7 +153,7 @@ def _merged(one: Sample, two: Sample) -> Sample:
         busy=two.busy,
         backlog=two.backlog,
         generator=one.generator * share + two.generator * (1 - share),
-        cpu=worse(one.cpu, two.cpu),
+        cpu=mean(one.cpu, two.cpu),
         rss=two.rss,
         tasks=two.tasks,
         lag=worse(one.lag, two.lag),

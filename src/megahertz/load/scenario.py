@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
@@ -159,7 +159,10 @@ class _Reader:
         settings["think"] = self._think(table.think)
         settings["stages"] = self._stages(table.stages)
         settings["cacert"] = self._beside(table.cacert) if table.cacert else None
-        return self._try((), lambda: Plan(**settings, mix=mix))
+        plan = self._try((), lambda: Plan(**settings, mix=mix))
+        for number, template in enumerate(mix):
+            self._try(("requests", number), replace(plan, mix=(template,)).check)
+        return plan
 
     def _data(self, table: DataTable | None) -> Data | None:
         if table is None:
@@ -219,7 +222,10 @@ class _Reader:
         return self._try(("stages",), lambda: Stages(kinds.pop(), tuple(parts)))
 
     def _think(self, given: float | str | None) -> Think | None:
-        return None if given is None else self._try(("think",), lambda: think(str(given)))
+        if given is None:
+            return None
+        text = given if isinstance(given, str) else f"{given:f}"
+        return self._try(("think",), lambda: think(text))
 
     def _thresholds(self, texts: list[str], of: str, place: Place) -> list[Threshold]:
         prefix = f"{of}: " if of else ""

@@ -14,7 +14,7 @@ from megahertz.cli.load.writing import writable, write_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from megahertz.load import Report
+    from megahertz.load import Plan, Report
 
 
 class Run(click.Command):
@@ -111,7 +111,8 @@ def run(
     raise SystemExit(code(report))
 
 
-def _rehearse(plan: Any, console: "Console") -> None:
+def _rehearse(plan: "Plan", console: "Console") -> None:
+    plan.check()
     for template, request in zip(plan.mix, plan.requests(), strict=True):
         _, method, target, headers, body = request
         lines = [f"{method} {target}", *(f"{name}: {value}" for name, value in headers)]

@@ -96,11 +96,11 @@ def _tell(console: "Console", step: "Step") -> None:
     from megahertz.load import duration
 
     verdict = "[green]holds" if step.holds else "[red]breaks"
-    why = f"{step.why.name}: {step.why.text}" if step.why else ""
-    p999 = duration(step.total.latency()["p999"])
-    console.print(f"{step.rate:>12,.0f} /s  p99.9 {p999:>8}  {verdict}[/]  {why}")
+    p999, errors = duration(step.total.latency()["p999"]), f"{step.total.errors:.2%}"
+    figures = f"{step.rate:>12,.0f} /s  p99.9 {p999:>8}  errors {errors:>7}"
+    console.print(f"{figures}  {verdict}[/]  {step.why or ''}", highlight=False)
     if step.rule:
-        console.print(f"[yellow]{step.rule.name}[/]: {step.rule.text}")
+        console.print(f"[yellow]{step.rule}", highlight=False)
 
 
 def _show(found: "Knee", console: "Console") -> None:
@@ -109,10 +109,8 @@ def _show(found: "Knee", console: "Console") -> None:
     elif found.breaks is None:
         console.print(f"[yellow]no knee: everything up to {found.rate:,.0f} /s holds")
     else:
-        why = f", by {found.why.name}: {found.why.text}" if found.why else ""
-        console.print(
-            f"[bold]knee: {found.rate:,.0f} /s[/] holds, {found.breaks:,.0f} /s breaks{why}"
-        )
+        breaks = f"{found.breaks:,.0f} /s breaks, first by {found.why}"
+        console.print(f"[bold]knee: {found.rate:,.0f} /s[/] holds, {breaks}", highlight=False)
 
 
 def _write(
