@@ -41,6 +41,11 @@ class Answer:
     def body(self) -> bytes: ...
     @body.setter
     def body(self, value: bytes) -> None: ...
+    def attach(self, fd: int, parts: Iterable[bytes | tuple[int, int]]) -> None:
+        """Sends bytes and `(offset, length)` ranges of an open file in place of the body.
+
+        The kernel copies them from the file (sendfile), and the descriptor is duplicated.
+        """
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
         """Names in lower case, in order; a copy."""

@@ -14,7 +14,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megahertz.engine import Tls
+from megahertz.engine import Answer, Tls
 from tests.engine.conftest import Reply, until
 
 STREAM = {"streams": True}
@@ -467,3 +467,27 @@ def test_no_bytes_harm_the_server(serve):
         asyncio.run(run([b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", *pieces]))
 
     check()
+
+
+async def test_files_are_sent_as_the_windows_open(serve, tmp_path):
+    content = bytes(range(256)) * 12_000
+    (tmp_path / "file").write_bytes(content)
+
+    async def ranges(exchange):
+        answer = Answer()
+        with (tmp_path / "file").open("rb") as file:
+            answer.attach(file.fileno(), [b"<", (0, len(content)), b">", (5, 10)])
+        return answer
+
+    async def shrunk(exchange):
+        answer = Answer()
+        with (tmp_path / "file").open("rb") as file:
+            answer.attach(file.fileno(), [(len(content) - 5, 10)])
+        return answer
+
+    async with serve({"GET /": ranges, "GET /shrunk": shrunk}) as site:
+        client = await connect(site)
+        assert (await client.get()).body == b"<" + content + b">" + content[5:15]
+        with pytest.raises(ConnectionResetError):
+            await client.get("/shrunk")
+        assert (await client.get()).status == 200

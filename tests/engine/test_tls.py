@@ -10,7 +10,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megahertz.engine import Tls, server, ticket_secret
+from megahertz.engine import Answer, Tls, server, ticket_secret
 from megahertz.errors import BadSettings
 from tests.engine.conftest import until
 
@@ -315,3 +315,19 @@ def test_no_bytes_harm_the_server(serve, tls):
         asyncio.run(run([first, *pieces]))
 
     check()
+
+
+async def test_files_are_read_and_sealed(serve, tls, tmp_path):
+    content = bytes(range(256)) * 12_000
+    (tmp_path / "file").write_bytes(content)
+
+    async def ranges(exchange):
+        answer = Answer()
+        with (tmp_path / "file").open("rb") as file:
+            answer.attach(file.fileno(), [b"<", (0, len(content)), b">", (5, 10)])
+        return answer
+
+    async with serve({"GET /": ranges}, tls=tls) as site:
+        peer = await connect(site)
+        for _ in range(2):
+            assert (await peer.get("/")).body == b"<" + content + b">" + content[5:15]

@@ -1,7 +1,10 @@
 //! An answer as Python makes it: rendered once, returned any number of times.
+use poll::{Part, Slice};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
+use rustix::fd::BorrowedFd;
+use std::sync::Arc;
 use wire::reply;
 
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
@@ -13,6 +16,8 @@ pub struct Answer {
     fields: Fields,
     rendered: Vec<u8>,
     body: Py<PyBytes>,
+    /// In place of the body: ranges of a file.
+    parts: Option<Vec<Part>>,
 }
 
 impl Answer {
@@ -23,6 +28,10 @@ impl Answer {
     /// Status line and fields, ready to send.
     pub fn rendered(&self) -> &[u8] {
         &self.rendered
+    }
+
+    pub fn parts(&self) -> Option<&Vec<Part>> {
+        self.parts.as_ref()
     }
 
     pub fn body_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -119,7 +128,8 @@ impl Answer {
             fields.insert(0, field(b"content-type", value.as_bytes())?);
         }
         let status = checked(status_code)?;
-        let mut answer = Answer { status, fields, rendered: vec![], body: body.unbind() };
+        let mut answer =
+            Answer { status, fields, rendered: vec![], body: body.unbind(), parts: None };
         answer.render();
         Ok(answer)
     }
@@ -144,6 +154,27 @@ impl Answer {
     #[setter]
     fn set_body(&mut self, value: Py<PyBytes>) {
         self.body = value;
+    }
+
+    /// The descriptor is duplicated, once for any number of answers.
+    fn attach(&mut self, fd: i32, parts: &Bound<'_, PyAny>) -> PyResult<()> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("a closed file"));
+        }
+        // SAFETY: the caller keeps its file open during this call; it is duplicated at once.
+        let file = Arc::new(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?);
+        let mut all = vec![];
+        for part in parts.try_iter()? {
+            let part = part?;
+            all.push(if let Ok(bytes) = part.cast::<PyBytes>() {
+                Part::Bytes(bytes.as_bytes().to_vec())
+            } else {
+                let (at, len) = part.extract()?;
+                Part::File(Slice { file: Arc::clone(&file), at, len })
+            });
+        }
+        self.parts = Some(all);
+        Ok(())
     }
 
     #[getter]

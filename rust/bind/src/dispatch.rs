@@ -238,6 +238,11 @@ impl Engine {
         }
         if let Ok(answer) = value.cast::<Answer>() {
             let answer = answer.borrow();
+            if let Some(parts) = answer.parts() {
+                let (status, body) = (answer.status(), Body::Parts(parts.clone()));
+                slf.borrow_mut().reactor.reply(token, status, answer.rendered(), body);
+                return Ok(());
+            }
             let body = answer.body_bytes(py);
             Self::send(slf, token, answer.status(), answer.rendered(), &body);
             return Ok(());

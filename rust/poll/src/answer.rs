@@ -1,6 +1,6 @@
 //! Answers on their way out: whole ones, refusals, and streams with back-pressure.
 use crate::conn::{Conn, Current, Layer, Stage, Stream};
-use crate::outbox::Shared;
+use crate::outbox::{Outbox, Progress, Shared, Slice, Spares};
 use crate::reactor::{Event, Reactor, deadline_key, idle_key};
 use crate::token::Token;
 use std::sync::Arc;
@@ -36,6 +36,26 @@ pub enum Body<'a> {
     Copied(&'a [u8]),
     /// Sent from where it lies: worth it from some 16 KiB on.
     Shared(Shared),
+    /// Memory and ranges of files, in order.
+    Parts(Vec<Part>),
+}
+
+/// A piece of a body.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// Bytes: what stands between the ranges of a multipart answer.
+    Bytes(Vec<u8>),
+    /// A range of a file, sent by the kernel where it can.
+    File(Slice),
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Part::Bytes(bytes) => bytes.len(),
+            Part::File(slice) => slice.len,
+        }
+    }
 }
 
 impl Body<'_> {
@@ -43,6 +63,23 @@ impl Body<'_> {
         match self {
             Body::Copied(bytes) => bytes.len(),
             Body::Shared(bytes) => (**bytes).as_ref().len(),
+            Body::Parts(parts) => parts.iter().map(Part::len).sum(),
+        }
+    }
+
+    /// Appends it to what waits.
+    pub(crate) fn write(self, outbox: &mut Outbox, spares: &mut Spares) {
+        match self {
+            Body::Copied(bytes) => outbox.tail(spares).extend_from_slice(bytes),
+            Body::Shared(bytes) => outbox.share(bytes),
+            Body::Parts(parts) => {
+                for part in parts {
+                    match part {
+                        Part::Bytes(bytes) => outbox.tail(spares).extend_from_slice(&bytes),
+                        Part::File(slice) => outbox.attach(slice),
+                    }
+                }
+            }
         }
     }
 }
@@ -65,10 +102,7 @@ impl Reactor {
         let tail = conn.outbox.tail(&mut self.spares);
         reply::write(tail, rendered, length, persistence, &self.date);
         if !bodiless && !conn.current.head_only {
-            match body {
-                Body::Copied(bytes) => tail.extend_from_slice(bytes),
-                Body::Shared(bytes) => conn.outbox.share(bytes),
-            }
+            body.write(&mut conn.outbox, &mut self.spares);
         }
         self.answered(token, keep);
     }
@@ -211,11 +245,14 @@ impl Reactor {
         if matches!(conn.layer, Layer::Stream(_)) {
             return self.flush_stream(token);
         }
-        let Ok(sent) = conn.send(&mut self.spares) else {
+        let Ok(Progress { sent, rests }) = conn.send(&mut self.spares) else {
             let busy = conn.stage == Stage::Busy;
             return if busy { self.lose(token) } else { self.close(token) };
         };
         self.statistics.bytes_out += sent as u64;
+        if rests {
+            self.again.push(token);
+        }
         if conn.socket.is_some() {
             return self.socket_flushed(token, sent > 0);
         }

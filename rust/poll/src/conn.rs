@@ -11,7 +11,7 @@
 //! ```
 use crate::intake::{Content, Incoming, Intake};
 use crate::mux::{self, Mux, PREFACE};
-use crate::outbox::{Outbox, Spares};
+use crate::outbox::{Outbox, Progress, Spares};
 use crate::settings::Settings;
 use crate::socket::Socket;
 use crate::tls::Session;
@@ -156,12 +156,12 @@ impl Conn {
         }
     }
 
-    /// Sends what the socket takes; gives how many bytes that was.
+    /// Sends what the socket takes.
     ///
     /// # Errors
     /// The connection is broken.
-    pub fn send(&mut self, spares: &mut Spares) -> Result<usize, Errno> {
-        let Some(fd) = &self.fd else { return Ok(0) };
+    pub fn send(&mut self, spares: &mut Spares) -> Result<Progress, Errno> {
+        let Some(fd) = &self.fd else { return Ok(Progress::default()) };
         match &mut self.tls {
             None => self.outbox.send(fd, spares),
             Some(tls) => tls.send(&mut self.outbox, fd, spares),

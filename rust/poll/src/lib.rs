@@ -40,8 +40,9 @@ mod tls;
 mod token;
 mod wheel;
 
-pub use answer::{Body, Prepared};
+pub use answer::{Body, Part, Prepared};
 pub use intake::{Content, Incoming, Piece};
+pub use outbox::Slice;
 pub use reactor::{Event, Reactor};
 pub use settings::Settings;
 pub use socket::{Message, Overflow, Sent, SocketOptions};

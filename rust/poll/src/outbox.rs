@@ -1,9 +1,11 @@
 //! What a connection has yet to send.
 use rustix::fd::OwnedFd;
+use rustix::fs::sendfile;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 /// Buffers kept for the next answer, and the largest worth keeping.
 const SPARE_BUFFERS: usize = 64;
@@ -11,21 +13,57 @@ const SPARE_BYTES: usize = 64 * 1024;
 /// Pieces a system call; IOV_MAX is 1,024, and a pipelined batch rarely has more than a few.
 const GATHER: usize = 64;
 
+/// Bytes of files that one connection sends before it is the others' turn (nginx:
+/// sendfile_max_chunk 2 MiB). Memory needs no such bound: it is filled no faster than it is sent.
+pub const TURN: usize = 1024 * 1024;
+/// Bytes of a file that are read at once where the kernel cannot send it by itself.
+const LOAD: usize = 64 * 1024;
+
 /// Bytes that belong to somebody else, sent from where they lie.
 pub type Shared = Box<dyn AsRef<[u8]> + Send + Sync>;
+
+/// A range of an open file, sent by the kernel.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// The file.
+    pub file: Arc<OwnedFd>,
+    /// Where the range begins.
+    pub at: u64,
+    /// Bytes of it.
+    pub len: usize,
+}
 
 enum Piece {
     Own(Vec<u8>),
     Shared(Shared),
+    File(Slice),
 }
 
 impl Piece {
+    /// Those in memory.
     fn bytes(&self) -> &[u8] {
         match self {
             Piece::Own(bytes) => bytes,
             Piece::Shared(bytes) => (**bytes).as_ref(),
+            Piece::File(_) => &[],
         }
     }
+
+    fn len(&self) -> usize {
+        match self {
+            Piece::File(slice) => slice.len,
+            other => other.bytes().len(),
+        }
+    }
+}
+
+/// What came of a try to send.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Bytes that the socket took.
+    pub sent: usize,
+    /// It would take more, but it is the others' turn.
+    pub rests: bool,
 }
 
 /// Buffers that wait for the next answer.
@@ -77,13 +115,46 @@ impl Outbox {
 
     /// Appends bytes without copying them.
     pub fn share(&mut self, bytes: Shared) {
+        self.push(Piece::Shared(bytes));
+    }
+
+    /// Appends a range of a file; nothing of it is read yet.
+    pub fn attach(&mut self, slice: Slice) {
+        self.push(Piece::File(slice));
+    }
+
+    fn push(&mut self, piece: Piece) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);
             self.whole += tail.len();
             self.pieces.push_back(Piece::Own(tail));
         }
-        self.whole += (*bytes).as_ref().len();
-        self.pieces.push_back(Piece::Shared(bytes));
+        if piece.len() > 0 {
+            self.whole += piece.len();
+            self.pieces.push_back(piece);
+        }
+    }
+
+    /// Reads what is next to send, where it lies in a file: for who cannot leave that to the
+    /// kernel.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has become shorter.
+    pub fn load(&mut self) -> Result<(), Errno> {
+        let Some(Piece::File(slice)) = self.pieces.front_mut() else { return Ok(()) };
+        let mut buffer = vec![0; slice.len.min(LOAD)];
+        let count = rustix::io::pread(&slice.file, &mut buffer[..], slice.at)?;
+        if count == 0 {
+            return Err(Errno::IO);
+        }
+        buffer.truncate(count);
+        slice.at += count as u64;
+        slice.len -= count;
+        if slice.len == 0 {
+            self.pieces.pop_front();
+        }
+        self.pieces.push_front(Piece::Own(buffer));
+        Ok(())
     }
 
     /// The bytes at the front, as far as they lie together.
@@ -95,13 +166,20 @@ impl Outbox {
     ///
     /// # Errors
     /// The connection is broken.
-    pub fn send(&mut self, fd: &OwnedFd, spares: &mut Spares) -> Result<usize, Errno> {
-        let before = self.len();
+    pub fn send(&mut self, fd: &OwnedFd, spares: &mut Spares) -> Result<Progress, Errno> {
+        let (before, mut files) = (self.len(), 0);
         while !self.is_empty() {
-            let result = if self.pieces.is_empty() {
-                send(fd, &self.tail[self.sent..], SendFlags::NOSIGNAL)
-            } else {
-                self.gather(fd)
+            let result = match self.pieces.front() {
+                None => send(fd, &self.tail[self.sent..], SendFlags::NOSIGNAL),
+                Some(Piece::File(_)) if files >= TURN => {
+                    return Ok(Progress { sent: before - self.len(), rests: true });
+                }
+                Some(Piece::File(slice)) => {
+                    let taken = send_file(fd, slice);
+                    files += taken.unwrap_or(0);
+                    taken
+                }
+                Some(_) => self.gather(fd),
             };
             match result {
                 Ok(taken) => self.forget(taken, spares),
@@ -110,24 +188,37 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
-        Ok(before - self.len())
+        Ok(Progress { sent: before - self.len(), rests: false })
     }
 
+    /// Everything up to the next file in one call; the kernel waits with a segment that a file
+    /// would fill.
     fn gather(&self, fd: &OwnedFd) -> Result<usize, Errno> {
-        let pieces = self.pieces.iter().map(Piece::bytes).chain([&self.tail[..]]);
+        let whole = self.pieces.iter().take_while(|piece| !matches!(piece, Piece::File(_)));
+        let count = whole.clone().count();
+        let file = count < self.pieces.len();
+        let tail = (!file).then_some(&self.tail[..]);
+        let pieces = whole.map(Piece::bytes).chain(tail);
         let mut slices: Vec<IoSlice<'_>> = pieces.take(GATHER).map(IoSlice::new).collect();
-        IoSlice::advance_slices(&mut &mut slices[..], 0);
         let mut rest = &mut slices[..];
         IoSlice::advance_slices(&mut rest, self.sent);
-        sendmsg(fd, rest, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+        let more = if file { SendFlags::MORE } else { SendFlags::empty() };
+        let flags = SendFlags::NOSIGNAL | more;
+        sendmsg(fd, rest, &mut SendAncillaryBuffer::default(), flags)
     }
 
     /// So many bytes at the front are done with.
     pub fn forget(&mut self, taken: usize, spares: &mut Spares) {
         self.sent += taken;
-        while let Some(piece) = self.pieces.front() {
-            let size = piece.bytes().len();
+        while let Some(piece) = self.pieces.front_mut() {
+            let size = piece.len();
             if self.sent < size {
+                if let Piece::File(slice) = piece {
+                    slice.at += self.sent as u64;
+                    slice.len -= self.sent;
+                    self.whole -= self.sent;
+                    self.sent = 0;
+                }
                 return;
             }
             self.sent -= size;
@@ -140,5 +231,90 @@ impl Outbox {
             self.sent = 0;
             spares.give(std::mem::take(&mut self.tail));
         }
+    }
+}
+
+/// Sends the front of a range of a file.
+fn send_file(fd: &OwnedFd, slice: &Slice) -> Result<usize, Errno> {
+    let mut at = slice.at;
+    match sendfile(fd, &slice.file, Some(&mut at), slice.len.min(TURN)) {
+        // It has become shorter than what was promised.
+        Ok(0) => Err(Errno::IO),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+    use std::io::Write as _;
+
+    fn file(bytes: &[u8]) -> Arc<OwnedFd> {
+        let path = std::env::temp_dir().join(format!("megahertz-{:p}", &raw const *bytes));
+        std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        Arc::new(file.into())
+    }
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        let flags = SocketFlags::NONBLOCK;
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap()
+    }
+
+    fn drain(fd: &OwnedFd, into: &mut Vec<u8>) {
+        let mut buffer = vec![0; 65536];
+        while let Ok((count, _)) = recv(fd, &mut buffer[..], RecvFlags::empty()) {
+            into.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    #[test]
+    fn memory_and_files_come_in_order_through_a_slow_socket() {
+        let content: Vec<u8> = (0..3_000_000_u32).map(|number| (number * 7 % 251) as u8).collect();
+        let (file, (ours, theirs)) = (file(&content), pair());
+        let (mut outbox, mut spares, mut got) = (Outbox::default(), Spares::default(), vec![]);
+        outbox.tail(&mut spares).extend_from_slice(b"head");
+        outbox.attach(Slice { file: file.clone(), at: 10, len: 2_000_000 });
+        outbox.tail(&mut spares).extend_from_slice(b"between");
+        outbox.attach(Slice { file, at: 0, len: 5 });
+        outbox.share(Box::new(b"end".to_vec()));
+        let size = outbox.len();
+        while !outbox.is_empty() {
+            assert!(outbox.send(&ours, &mut spares).unwrap().sent <= 2 * TURN);
+            drain(&theirs, &mut got);
+            assert_eq!(outbox.len() + got.len(), size);
+        }
+        let expected =
+            [&b"head"[..], &content[10..2_000_010], b"between", &content[..5], b"end"].concat();
+        assert!(got == expected);
+    }
+
+    #[test]
+    fn loading_gives_the_same_bytes() {
+        let content = vec![7; 200_000];
+        let (mut outbox, mut spares, mut got) = (Outbox::default(), Spares::default(), vec![]);
+        outbox.attach(Slice { file: file(&content), at: 1, len: 199_999 });
+        outbox.tail(&mut spares).extend_from_slice(b"end");
+        while !outbox.is_empty() {
+            outbox.load().unwrap();
+            let count = outbox.front().len().min(50_000);
+            got.extend_from_slice(&outbox.front()[..count]);
+            outbox.forget(count, &mut spares);
+        }
+        assert!(got == [&content[1..], b"end"].concat());
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error() {
+        let (ours, _theirs) = pair();
+        let slice = Slice { file: file(b"short"), at: 0, len: 10 };
+        let (mut outbox, mut spares) = (Outbox::default(), Spares::default());
+        outbox.attach(slice.clone());
+        assert_eq!(outbox.send(&ours, &mut spares).unwrap_err(), Errno::IO);
+        let mut outbox = Outbox::default();
+        outbox.attach(Slice { at: 5, ..slice });
+        assert_eq!(outbox.load().unwrap_err(), Errno::IO);
     }
 }

@@ -209,7 +209,7 @@ impl Reactor {
         let found = epoll::wait(&self.set, &mut space[..], Some(&zero));
         self.touch();
         let again = std::mem::take(&mut self.again);
-        self.ready.extend(again.into_iter().map(|token| (token, EventFlags::IN)));
+        self.ready.extend(again.into_iter().map(|token| (token, EventFlags::IN | EventFlags::OUT)));
         for event in found.map_or(&[][..], |(found, _)| &*found) {
             match event.data.u64() {
                 TIMER => self.expire(),

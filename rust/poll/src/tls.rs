@@ -14,7 +14,7 @@ mod tickets;
 pub use settings::{BadTls, ClientAuth, Identity, Tls};
 pub use tickets::{SECRET_BYTES, Secret};
 
-use crate::outbox::{Outbox, Spares};
+use crate::outbox::{Outbox, Progress, Spares, TURN};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
@@ -101,7 +101,7 @@ impl Session {
         }
     }
 
-    /// Seals and sends what the socket takes; gives how many sealed bytes that was.
+    /// Seals and sends what the socket takes; the count is of sealed bytes.
     ///
     /// # Errors
     /// The connection is broken.
@@ -110,19 +110,23 @@ impl Session {
         outbox: &mut Outbox,
         fd: &OwnedFd,
         spares: &mut Spares,
-    ) -> Result<usize, Errno> {
-        let mut sent = 0;
+    ) -> Result<Progress, Errno> {
+        let mut progress = Progress::default();
         loop {
             while self.tls.wants_write() {
                 match self.tls.write_tls(&mut Socket(fd)) {
-                    Ok(count) => sent += count,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(sent),
+                    Ok(count) => progress.sent += count,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(progress),
                     Err(error) => return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
                 }
             }
             if outbox.is_empty() || self.tls.is_handshaking() {
-                return Ok(sent);
+                return Ok(progress);
             }
+            if progress.sent >= TURN {
+                return Ok(Progress { rests: true, ..progress });
+            }
+            outbox.load()?;
             let taken = self.tls.writer().write(outbox.front()).unwrap_or(0);
             if taken == 0 {
                 return Err(Errno::PIPE);

@@ -3,6 +3,7 @@
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
 from megahertz.http.events import Event, Events, last_event_id
+from megahertz.http.files import FileResponse
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import title
 from megahertz.http.request import Address, Request
@@ -30,6 +31,7 @@ __all__ = [
     "Depends",
     "Event",
     "Events",
+    "FileResponse",
     "HTMLResponse",
     "Header",
     "JSONResponse",

@@ -21,7 +21,7 @@ from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
 from megahertz.http.routes import Declared
 from megahertz.http.signature import Signature, is_async, read
-from megahertz.http.stream import StreamingResponse
+from megahertz.http.stream import Deferred
 from megahertz.http.threads import Threads, bound
 
 Call = Callable[[Any], Awaitable[Any]]
@@ -106,7 +106,7 @@ def _may_stream(signature: Signature) -> bool:
         return True
     if not isinstance(returns, type):
         return "Response" in str(returns)
-    return issubclass(StreamingResponse, returns) or issubclass(returns, StreamingResponse)
+    return issubclass(Deferred, returns) or issubclass(returns, Deferred)
 
 
 def _unbare(call: Callable[[], Any]) -> Call:
@@ -126,7 +126,7 @@ def _threaded(call: Callable[..., Callable[[], Any]], threads: Threads) -> Call:
 def _streamed(call: Call, threads: Threads) -> Call:
     async def endpoint(exchange: Exchange) -> Any:
         value = await call(exchange)
-        if isinstance(value, StreamingResponse):
+        if isinstance(value, Deferred):
             return await value.deliver(exchange, threads)
         return value
 
@@ -148,7 +148,7 @@ def depending(
             solved = await solve(steps, request, stack)
             made = bind(request, solved)
             value = await (made if waits else threads.run(made))
-            if streams and isinstance(value, StreamingResponse):
+            if streams and isinstance(value, Deferred):
                 return await value.deliver(request._exchange, threads)
             return value
 

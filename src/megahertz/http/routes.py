@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from megahertz.engine import WEBSOCKET, SocketSettings
 from megahertz.errors import BadRoute, BadSettings
 from megahertz.govern import Policy
+from megahertz.http.files import Files
 from megahertz.http.pattern import Pattern, parse
 from megahertz.http.signature import is_async, read
 from megahertz.http.websocket import Attendance, attendance
@@ -198,6 +200,38 @@ class Router:
         declared = self._declared(path, (WEBSOCKET,), handler, 200, options.get("name"))
         policy = options.get("policy") or Policy()
         self._own.append(replace(declared, policy=policy, socket=socket))
+
+    def files(
+        self,
+        path: str,
+        directory: str | PathLike[str],
+        *,
+        max_age: int | None = None,
+        index: str = "index.html",
+        hidden: bool = False,
+        policy: Policy | None = None,
+        name: str = "files",
+    ) -> None:
+        """Serves the files of a folder under `path`, by the kernel where it can.
+
+        Conditions and ranges are answered (RFC 9110 sections 13 and 14). Beside `app.js`, the
+        clients that can are given `app.js.br`, `.zst` or `.gz`. Nothing outside of the folder is
+        served, whatever the path or a link says. A changed file is served after a second.
+
+        Args:
+            path: `/static`; `/` is the whole site.
+            directory: of the files.
+            max_age: seconds that clients may keep a file without asking; None says nothing.
+            index: what a path that ends with a slash means.
+            hidden: serve names that begin with a dot too (`.well-known` is served always).
+            policy: its rules; what it leaves open is inherited.
+            name: for listings.
+
+        Raises:
+            BadSettings: there is no such folder.
+        """
+        folder = Files(directory, max_age=max_age, index=index, hidden=hidden)
+        self.get(f"{path.rstrip('/')}/{{rest:path}}", policy=policy, name=name)(folder)
 
     def layer(self, layer: Layer) -> Layer:
         """Puts `layer` in front of every route of this router, inside those added before it."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from megahertz.engine import Exchange
+from megahertz.engine import Answer, Exchange
 from megahertz.http.response import HeaderInput, Response
 from megahertz.http.threads import Threads
 
@@ -14,7 +14,17 @@ _END: Any = object()
 _HIDDEN = "the handler returned a StreamingResponse: annotate it `-> StreamingResponse`"
 
 
-class StreamingResponse(Response):
+class Deferred(Response):
+    """An answer that is made when its request is at hand; annotate handlers with its class."""
+
+    __slots__ = ()
+
+    async def deliver(self, exchange: Exchange, threads: Threads) -> Answer | None:
+        """The answer; None where it was sent already."""
+        raise NotImplementedError
+
+
+class StreamingResponse(Deferred):
     """An answer whose body is an iterator, async or not; a plain one runs in the thread pool.
 
     It is chunked unless `headers` names a content-length. An error after the first piece can no

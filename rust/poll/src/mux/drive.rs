@@ -264,10 +264,7 @@ impl Reactor {
             return self.drop_stream(token);
         }
         if !whole {
-            match body {
-                Body::Copied(bytes) => conn.outbox.tail(&mut self.spares).extend_from_slice(bytes),
-                Body::Shared(bytes) => conn.outbox.share(bytes),
-            }
+            body.write(&mut conn.outbox, &mut self.spares);
         }
         self.answered(token, true);
     }

@@ -67,6 +67,7 @@ impl Stream {
                     Poll::Ready(_) => return Err(Reset),
                 }
             }
+            outbox.load().map_err(|_| Reset)?;
             let front = outbox.front();
             let count = front.len().min(send.capacity());
             let end = last && count == outbox.len();
