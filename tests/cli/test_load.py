@@ -227,6 +227,15 @@ def test_a_rate_of_the_command_line_replaces_the_stages(shop, scenario, tmp_path
     assert (data["rate"], data["stages"], data["requests"]) == (50, None, 10)
 
 
+@pytest.mark.parametrize("command", [("--scenario",), ("http://h/", "--stages", "5:1")])
+def test_stages_say_how_long(scenario, command):
+    """To shorten them would be to change the load: a rate without its ramp, or no rate at all."""
+    given = (*command, scenario) if command[0] == "--scenario" else command
+    result = run(*given, "-d", 5)
+    assert result.exit_code == 2
+    assert "the stages say how long" in result.output
+
+
 @pytest.mark.parametrize("options", [("--body", "x"), ("--expect", "404"), ("-X", "PUT")])
 def test_requests_of_a_scenario_are_not_changed(scenario, options):
     result = run("--scenario", scenario, *options)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from megahertz.engine import Latencies
-from megahertz.load import Outcomes, Plan, Template, duration, table
+from megahertz.errors import BadSettings
+from megahertz.load import Outcomes, Plan, Template, drive, duration, table, threshold
 from megahertz.load.report import MEANING, report
 
 SECONDS = st.floats(min_value=1e-6, max_value=59.9)
@@ -119,3 +120,35 @@ def test_kinds_are_summed_over_the_mix():
     shown = report(plan, counts, Outcomes(b"", 0), interrupted=False)
     assert shown.statuses == Counter({200: 3, 404: 3})
     assert shown.by_kind == (Counter({200: 1}), Counter({200: 2, 404: 3}))
+
+
+def judged(*expected):
+    mix = (Template(name="a", tag="read"), Template(name="b", tag="write"))
+    latencies = [histogram([0.001]), histogram([0.001] * 2)]
+    counts = seen(statuses=[(0, 200, 9), (1, 500, 1), (1, 200, 1)], latencies=latencies)
+    counts["failures"] = [(1, "reset", 1)]
+    thresholds = tuple(threshold(text) for text in expected)
+    plan = Plan(url="http://h/", mix=mix)
+    return report(plan, counts, Outcomes(b"", 0), interrupted=False, thresholds=thresholds).ok
+
+
+@pytest.mark.parametrize(
+    ("expected", "ok"),
+    [
+        ((), False),
+        (("p99<1s",), False),
+        (("errors<=20%",), True),
+        (("errors<=10%",), False),
+        (("a: errors<1%",), False),  # nothing is said of b
+        (("b: errors<90%",), True),
+        (("write: errors<90%",), True),
+        (("write: errors<90%", "b: p99<1us"), False),
+    ],
+)
+def test_errors_are_tolerated_where_a_threshold_speaks_of_them(expected, ok):
+    assert judged(*expected) is ok
+
+
+def test_a_threshold_on_nobody_is_refused():
+    with pytest.raises(BadSettings, match="no such request or tag; there are GET"):
+        drive(Plan(url="http://127.0.0.1:1/"), thresholds=[threshold("order: p99<1s")])

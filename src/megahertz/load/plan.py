@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from megahertz.engine import LoadRun
 from megahertz.errors import BadSettings, ConnectError
-from megahertz.load.colour import colour
+from megahertz.load.colour import UNTAGGED, colour
 from megahertz.load.data import Data
 from megahertz.load.stages import Stages, Stretch
 from megahertz.load.template import Template
@@ -152,6 +152,11 @@ class Plan:
             (kind.weight, kind.method, kind.target or default, self._headers(kind), kind.body)
             for kind in self.mix
         ]
+
+    def names(self) -> list[str]:
+        """Of its requests, then of its tags."""
+        tags = [template.tag or UNTAGGED for template in self.mix] if self.coloured else []
+        return list(dict.fromkeys([*(template.title for template in self.mix), *tags]))
 
     def check(self) -> None:
         """Raises BadSettings where a request cannot be rendered, with any row of the data."""

@@ -59,9 +59,10 @@ def drive(
         thresholds: what the report is judged by.
 
     Raises:
-        BadSettings: the plan cannot be sent.
+        BadSettings: the plan cannot be sent, or has no such request or tag as a threshold names.
         ConnectError: the URL's host has no address.
     """
+    _refuse_unknown(plan, thresholds)
     server = server or Server()
     series = Series(plan.senders, [template.expect for template in plan.mix])
     interrupted = False
@@ -81,6 +82,14 @@ def drive(
         samples=series.samples,
         thresholds=tuple(thresholds),
     )
+
+
+def _refuse_unknown(plan: Plan, thresholds: Sequence[Threshold]) -> None:
+    known = {"", *plan.names()}
+    for threshold in thresholds:
+        if threshold.of not in known:
+            there = ", ".join(plan.names())
+            raise BadSettings(f"{threshold.text!r}: no such request or tag; there are {there}")
 
 
 def _start(plan: Plan) -> LoadRun:

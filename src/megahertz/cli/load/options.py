@@ -79,6 +79,8 @@ def asked(context: click.Context, given: Mapping[str, Any]) -> Asked:
     if given["file"] is None:
         if given["url"] is None:
             raise click.UsageError("what to load? name a URL, or a file with --scenario")
+        if given.get("stages") and _is_explicit(context, "duration"):
+            raise click.UsageError("-d: the stages say how long")
         plan = Plan(mix=(_template(given, statuses),), **_settings(given))
         read = Scenario(plan, ())
     else:
@@ -132,10 +134,12 @@ def _overridden(plan: "Plan", context: click.Context, given: Mapping[str, Any]) 
     if "url" in explicit and given["url"] is None:
         del explicit["url"]
     settings = _settings(explicit)
-    if "rate" in settings or "duration" in settings:
+    if "rate" in settings:
         settings.setdefault("stages", None)
-    if settings.get("stages"):
+    elif settings.get("stages"):
         settings["rate"] = None
+    if "duration" in settings and settings.get("stages", plan.stages):
+        raise click.UsageError("-d: the stages say how long; --rate goes before them")
     return replace(plan, **settings)
 
 
