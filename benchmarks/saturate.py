@@ -9,6 +9,7 @@ answer before it has been read.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -112,7 +113,8 @@ def measure(count: int, seconds: int) -> dict[str, Any]:
         "work": "generator",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "machine": machine(),
+        # above 2 on two cores: somebody else was at work
+        "machine": machine() | {"load": round(os.getloadavg()[0], 2)},
         "versions": {"wrk": says("wrk", "-v"), "h2load": says("h2load", "--version")},
         "method": {"rounds": count, "seconds": seconds, "connections": CONNECTIONS},
         "rate": rate,
@@ -141,9 +143,9 @@ def table(found: Any) -> list[str]:
     ]
     said = (
         f"`python -m benchmarks.saturate`, {found['when'][:10]}, commit {found['commit']}, "
-        f"{place['cpu']}, {place['cores']} cores, Linux {place['kernel']}; one thread, "
-        f"{method['connections']} connections, server and generator on a core each, medians of "
-        f"{method['rounds']} alternating rounds of {method['seconds']} s."
+        f"{place['cpu']}, {place['cores']} cores, Linux {place['kernel']}, load {place['load']}; "
+        f"one thread, {method['connections']} connections, server and generator on a core each, "
+        f"medians of {method['rounds']} alternating rounds of {method['seconds']} s."
     )
     return [*lines, "", said]
 

@@ -9,7 +9,7 @@ TIMES = {"p50": 0.01, "p90": 0.018, "p99": 0.02}
 FOUND = {
     "when": "2026-11-21T10:00:00+00:00",
     "commit": "abc",
-    "machine": {"cpu": "a CPU", "cores": 2, "kernel": "6.1"},
+    "machine": {"cpu": "a CPU", "cores": 2, "kernel": "6.1", "load": 1.5},
     "method": {"rounds": 5, "seconds": 3, "connections": 64},
     "rate": {"wrk": {"qps": 100_000.0}, "mhz load": {"qps": 95_000.0}},
     "times": {"h2load": TIMES, "mhz load": {name: t * 1.01 for name, t in TIMES.items()}},

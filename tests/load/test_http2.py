@@ -152,3 +152,10 @@ def test_an_interrupt_ends_streams_too(serve, streams):
     report = drive(plan(server, duration=30.0, streams=streams), interrupt)
     assert report.interrupted
     assert report.requests > 0
+
+
+def test_all_streams_are_asked_at_once(serve):
+    server = serve(lambda asked: (b"", "hang"), kind=Http2Server)
+    report = drive(plan(server, connections=1, streams=8, timeout=0.5))
+    assert server.most == len(server.log) == 8
+    assert report.failures == {"timeout": 8}

@@ -19,13 +19,11 @@ class Data:
         columns: what `{csv:COLUMN}` may name.
         rows: a cell for each column.
         random: a row is drawn for each request; else they take turns.
-        file: where it was read.
     """
 
     columns: tuple[str, ...]
     rows: list[list[bytes]] = field(repr=False)
     random: bool = False
-    file: str = ""
 
 
 def data(file: Path, *, random: bool = False) -> Data:
@@ -62,4 +60,4 @@ def _read(file: Path, lines: TextIO, random: bool) -> Data:
         raise BadSettings(f"{file}:{reader.line_num}: {error}") from error
     if not rows:
         raise BadSettings(f"{file}: needs a header and at least one row")
-    return Data(tuple(columns), rows, random, str(file))
+    return Data(tuple(columns), rows, random)
