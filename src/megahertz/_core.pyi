@@ -405,7 +405,7 @@ class Latencies:
         """More than 60 s counts as 60 s."""
     def add(self, other: Latencies) -> None: ...
     def since(self, earlier: Latencies) -> Latencies:
-        """What was counted after an earlier look at the same histogram."""
+        """What was counted after an earlier look at the same histogram; ValueError: it is none."""
     def quantile(self, q: float) -> float:
         """The least value that at least a share `q` (0 to 1) did not exceed; 0 when empty."""
     @property

@@ -60,6 +60,16 @@ def test_a_sum_of_histograms_is_the_histogram_of_all(left, right):
     assert total.max == both.max
 
 
+@given(st.lists(SECONDS, max_size=50), st.lists(SECONDS, min_size=1, max_size=50))
+def test_what_came_since_a_look_is_the_difference(before, after):
+    both = histogram(before + after)
+    since = both.since(histogram(before))
+    assert len(since) == len(after)
+    assert since.quantile(0.5) == histogram(after).quantile(0.5)
+    with pytest.raises(ValueError, match="not an earlier look"):
+        histogram(before).since(both)
+
+
 def test_no_latency_is_zero():
     empty = Latencies()
     assert (len(empty), empty.quantile(0.99), empty.mean, empty.max) == (0, 0, 0, 0)

@@ -42,8 +42,8 @@ impl PyLatencies {
 
     fn since(&self, earlier: &Bound<'_, Self>) -> PyResult<Self> {
         let mut rest = self.0.clone();
-        rest.subtract(&earlier.try_borrow()?.0);
-        Ok(Self(rest))
+        let is_earlier = rest.subtract(&earlier.try_borrow()?.0);
+        is_earlier.then_some(Self(rest)).ok_or_else(|| refused("not an earlier look at it"))
     }
 
     fn quantile(&self, q: f64) -> f64 {

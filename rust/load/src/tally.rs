@@ -99,9 +99,9 @@ impl Latencies {
         self.0.add(&other.0).expect("all histograms have the same bounds");
     }
 
-    /// Leaves what was counted after an earlier look at the same histogram.
-    pub fn subtract(&mut self, earlier: &Self) {
-        self.0.subtract(&earlier.0).expect("an earlier look has no more of anything");
+    /// Leaves what was counted after an earlier look at the same histogram; tells whether it is one.
+    pub fn subtract(&mut self, earlier: &Self) -> bool {
+        self.0.subtract(&earlier.0).is_ok()
     }
 
     /// The least latency that at least a share `q` of all did not exceed; 0 when there are none.
@@ -296,7 +296,8 @@ mod tests {
         earlier.record(1_000_000);
         let mut later = earlier.clone();
         later.record(9_000_000);
-        later.subtract(&earlier);
+        assert!(!earlier.clone().subtract(&later));
+        assert!(later.subtract(&earlier));
         assert_eq!(later.count(), 1);
         assert!((later.quantile(0.5) as f64 / 9e6 - 1.0).abs() < 0.001);
     }

@@ -130,10 +130,7 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _overridden(plan: "Plan", context: click.Context, given: Mapping[str, Any]) -> "Plan":
-    explicit = {name: given[name] for name in given if _is_explicit(context, name)}
-    if "url" in explicit and given["url"] is None:
-        del explicit["url"]
-    settings = _settings(explicit)
+    settings = _settings({name: given[name] for name in given if _is_explicit(context, name)})
     if "rate" in settings:
         settings.setdefault("stages", None)
     elif settings.get("stages"):
