@@ -123,6 +123,7 @@ def test_help_names_the_exit_codes_and_the_commands_below():
     assert "load [OPTIONS] [URL]" in text
     for word in ("mhz load knee", "mhz load compare", "  3  no connection was made"):
         assert word in text
+    assert "  0  a knee was found" in CliRunner().invoke(main, ["load", "knee", "-h"]).output
 
 
 def test_a_command_without_a_url_says_what_it_needs():
@@ -348,6 +349,16 @@ def test_the_knee_is_searched_written_and_told(shop, tmp_path):
     assert result.exit_code == 1
     assert "not even the first rate holds" in result.output
     assert "errors" in result.output
+
+
+def test_the_knee_of_a_server_that_closes_is_unanswered():
+    server = Raw(b"", "close")
+    try:
+        quick = ("--step", 0.1, "--warmup", 0, "--timeout", 0.2)
+        result = run("knee", server.url, *quick)
+    finally:
+        server.close()
+    assert result.exit_code == 4, result.output
 
 
 def test_the_knee_of_nobody_is_unreachable():

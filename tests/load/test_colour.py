@@ -71,8 +71,8 @@ def test_traffic_without_tags_has_no_colour(serve):
 def test_ones_own_colour_stays(serve):
     server = serve(lambda asked: reply(200))
     drive(plan(server, mix=(Template(tag="a", headers=(("X-Trace-ID", "mine-{n}"),)),)))
-    assert server.log[0].headers["x-trace-id"] == "mine-0"
-    assert server.log[0].headers["x-env-mode"] == "load"
+    assert "mine-0" in {asked.headers["x-trace-id"] for asked in server.log}
+    assert {asked.headers["x-env-mode"] for asked in server.log} == {"load"}
 
 
 @pytest.mark.parametrize("random", [False, True])

@@ -8,7 +8,7 @@ import click
 from megahertz.cli.load.compare import compare
 from megahertz.cli.load.knee import knee
 from megahertz.cli.load.options import FILE, asked, plan_options
-from megahertz.cli.load.verdict import TEXT, code, explained
+from megahertz.cli.load.verdict import RUN, code, explained
 from megahertz.cli.load.writing import writable, write_json
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Load(click.Group):
         return (None, run, args[1:]) if args[0] == "" else super().resolve_command(ctx, args)
 
 
-@click.command(cls=Run, epilog=TEXT, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Run, epilog=RUN, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
 @click.option("-d", "--duration", default=10.0, show_default=True, help="Seconds measured.")
 @click.option("--rate", type=float, help="Requests a second, on schedule (open loop).")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from megahertz.cli.load.options import FILE, asked, plan_options
-from megahertz.cli.load.verdict import BROKEN, OK, TEXT, UNREACHABLE, explained
+from megahertz.cli.load.verdict import BROKEN, OK, SEARCH, UNANSWERED, UNREACHABLE, explained
 from megahertz.cli.load.writing import writable, write_json
 
 if TYPE_CHECKING:
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from megahertz.load import Bounds, Knee, Step
 
+WITHOUT_CONNECTION = {"refused", "connect", "connect_timeout", "tls", "dropped"}
 
-@click.command(epilog=TEXT, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.command(epilog=SEARCH, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", required=False)
 @click.option("--from", "start", default=100.0, show_default=True, help="The first rate.")
 @click.option("--to", "most", default=1e6, show_default=True, help="The last rate tried.")
@@ -132,5 +134,6 @@ def _write(
 
 def _code(found: "Knee") -> int:
     if not any(step.total.requests for step in found.steps):
-        return UNREACHABLE
+        reasons = {reason for step in found.steps for reason in step.total.failures}
+        return UNREACHABLE if reasons <= WITHOUT_CONNECTION else UNANSWERED
     return OK if found.rate is not None and found.breaks is not None else BROKEN

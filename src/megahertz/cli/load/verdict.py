@@ -14,14 +14,23 @@ BROKEN = 1
 UNREACHABLE = 3
 UNANSWERED = 4
 
-TEXT = """\b
-Exit codes:
-  0  every answer and every threshold was as expected
-  1  an answer, or a threshold, was not
+_ALIKE = """\
   2  the command or the scenario file is not understood
   3  no connection was made: no such host, refused, unreachable, no TLS
   4  connections were made, and nothing was answered: closed, reset, garbage, silence
 """
+
+RUN = f"""\b
+Exit codes:
+  0  every answer and every threshold was as expected
+  1  an answer, or a threshold, was not
+{_ALIKE}"""
+
+SEARCH = f"""\b
+Exit codes:
+  0  a knee was found
+  1  everything holds, or not even the first rate does
+{_ALIKE}"""
 
 
 class Unreachable(click.ClickException):
