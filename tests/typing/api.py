@@ -12,6 +12,8 @@ from megahertz import (
     App,
     Cookie,
     Depends,
+    Event,
+    Events,
     Header,
     HTTPError,
     JSONResponse,
@@ -19,8 +21,11 @@ from megahertz import (
     Query,
     Request,
     Response,
+    Rooms,
     Router,
     StreamingResponse,
+    WebSocket,
+    WebSocketDisconnect,
 )
 from megahertz.types import Handler
 
@@ -101,6 +106,41 @@ def timed(handler: Handler) -> Handler:
 @app.exception_handler(KeyError)
 def missing(request: Request, error: KeyError) -> Response:
     return Response("missing", 404)
+
+
+rooms = Rooms()
+
+
+@app.websocket("/ws/{room}", backpressure="drop", unsent_bytes=1000, compress=False)
+async def ws(websocket: WebSocket, room: str, user: Annotated[str, Depends(user)]) -> None:
+    await websocket.accept(headers={"x-user": user})
+    assert_type(rooms[room].join(websocket), bool)
+    try:
+        assert_type(await websocket.receive_text(), str)
+        async for message in websocket:
+            assert_type(message, str | bytes)
+            assert_type(await rooms[room].broadcast(message, skip=websocket), int)
+    except WebSocketDisconnect as gone:
+        assert_type(gone.reason, str)
+
+
+@app.socket("/feed", policy=Policy.off())
+class Feed:
+    async def opened(self, websocket: WebSocket) -> None:
+        websocket.state.n = 0
+
+    async def received(self, websocket: WebSocket, message: str | bytes) -> None:
+        await websocket.send(message)
+
+    def closed(self, websocket: WebSocket, code: int, reason: str) -> None: ...
+
+
+@app.get("/events")
+async def events() -> Events:
+    async def ticks() -> AsyncIterator[Event]:
+        yield Event({"tick": 1}, event="tick", id="1", retry=1.0)
+
+    return Events(ticks())
 
 
 admin = Router(policy=Policy.off())
