@@ -30,6 +30,12 @@ def echo_app(**options):
     return app
 
 
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
 class Told:
     """What a handler tells the test, across threads."""
 
@@ -361,6 +367,32 @@ def test_a_stop_says_so_to_every_socket():
             client._loop.call_soon_threadsafe(client._stop.set)
             assert peer.closed() == (1012, "service restart")
         assert told.next() == 1012
+
+
+def test_a_socket_that_opens_while_the_server_stops_is_told_so():
+    app, told = App(), Told()
+
+    @app.websocket("/")
+    async def late(websocket):
+        told("begun")
+        await asyncio.to_thread(go.wait)
+        await websocket.accept()
+        async for _ in websocket:
+            pass
+
+    go = threading.Event()
+    with Client(app) as client:
+        with client.connect() as raw:
+            raw.sendall(HANDSHAKE)
+            assert told.next() == "begun"
+            client._loop.call_soon_threadsafe(client._stop.set)
+            with pytest.raises(OSError, match="refused"):
+                while True:
+                    client.connect().close()
+            go.set()
+            data = b""
+            while not data.endswith(b"\x88\x11\x03\xf4service restart"):
+                data += raw.recv(65_536)
 
 
 def test_a_stop_does_not_wait_for_a_peer_that_is_silent():

@@ -31,12 +31,21 @@ use wire::websocket::{Close, Handshake};
 type Attendants<'py> = (Option<Bound<'py, Callbacks>>, Option<Bound<'py, Socket>>);
 
 /// Who attends the socket of a slot.
-#[derive(Default)]
 struct Attended {
+    /// `NOBODY` where there is none.
     epoch: u32,
     callbacks: Option<Py<Callbacks>>,
     /// Held for a handler that accepted it, a callback under way, or an object to keep.
     socket: Option<Py<Socket>>,
+}
+
+/// Epochs of connections have 31 bits.
+const NOBODY: u32 = u32::MAX;
+
+impl Default for Attended {
+    fn default() -> Attended {
+        Attended { epoch: NOBODY, callbacks: None, socket: None }
+    }
 }
 
 /// Every open socket, by its connection's slot.

@@ -6,7 +6,7 @@ use crate::outbox::Spares;
 use crate::rooms::Rooms;
 use crate::serve::Cursor;
 use crate::settings::Settings;
-use crate::socket::Message;
+use crate::socket::{Message, RESTART};
 use crate::statistics::Statistics;
 use crate::token::Token;
 use crate::wheel::Wheel;
@@ -286,7 +286,7 @@ impl Reactor {
             let conn = &self.conns[index];
             let token = Token { index: index as u32, epoch: conn.epoch };
             if conn.socket.is_some() {
-                self.close_socket(token, Close::new(1012, "service restart"));
+                self.close_socket(token, Close::new(RESTART, "service restart"));
                 continue;
             }
             if conn.stage == Stage::Mux {

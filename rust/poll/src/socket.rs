@@ -27,6 +27,9 @@ const UNDER_WAY: usize = 16 * 1024;
 /// When to look again at a socket that is not pinged.
 const LATER: u64 = 3_600_000_000_000;
 
+/// The close code of a server that stops (IANA's registry: Service Restart).
+pub(crate) const RESTART: u16 = 1012;
+
 /// What to do when a peer does not read as fast as the application sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
@@ -197,6 +200,9 @@ impl Reactor {
         self.wheel.remove(deadline_key(token));
         self.set_timeout(token, self.now + quiet);
         self.revisit(token);
+        if self.stopping {
+            self.close_socket(token, Close::new(RESTART, "service restart"));
+        }
         true
     }
 
