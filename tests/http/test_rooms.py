@@ -199,20 +199,25 @@ def test_a_sender_waits_for_its_peer():
         assert client.statistics().dropped == 0
 
 
-def test_a_peer_that_pings_and_does_not_read_costs_one_pong(enter):
+def test_a_peer_that_pings_and_does_not_read_costs_16_kib(enter):
     app = chat(backpressure="drop", unsent_bytes=5 * SIZE)
     with Client(app, limits=SHORT) as client:
         slow, quick = enter(client), enter(client)
         for number in range(FLOOD):
             quick.send(TEXT, str(number).ljust(SIZE, ".").encode())
             quick.text()
-        for number in range(100):
-            slow.send(9, b"%d" % number)
+        for number in range(2000):
+            slow.send(9, b"%0125d" % number)
         slow.send(TEXT, b"leave")
+        while client.statistics().messages <= FLOOD:
+            pass  # the server has read all of them before its peer reads anything
         pongs = []
         while (item := slow.receive()) != (TEXT, b"left"):
-            pongs += [item[1]] if item[0] == 10 else []
-        assert pongs == [b"99"]
+            pongs += [int(item[1])] if item[0] == 10 else []
+        assert pongs == sorted(pongs)
+        assert pongs[-1] == 1999
+        # 16 KiB of ours, and what the kernel still had room for.
+        assert len(pongs) < 1000
 
 
 def test_a_peer_that_is_not_received_from_is_not_read():
