@@ -251,7 +251,7 @@ impl Reactor {
         };
         self.statistics.bytes_out += sent as u64;
         if rests {
-            self.again.push(token);
+            self.rested.push(token);
         }
         if conn.socket.is_some() {
             return self.socket_flushed(token, sent > 0);

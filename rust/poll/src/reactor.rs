@@ -92,6 +92,8 @@ pub struct Reactor {
     pub(crate) ready: VecDeque<(Token, EventFlags)>,
     /// Full reads: their connections' turn comes again in the next batch.
     pub(crate) again: Vec<Token>,
+    /// Those of which more could be sent, when the others have had their turn.
+    pub(crate) rested: Vec<Token>,
     pub(crate) events: VecDeque<Event>,
     /// Sockets that something was written to since their last send.
     pub(crate) unflushed: VecDeque<Token>,
@@ -136,6 +138,7 @@ impl Reactor {
             cursor: None,
             ready: VecDeque::new(),
             again: vec![],
+            rested: vec![],
             events: VecDeque::new(),
             unflushed: VecDeque::new(),
             rooms: Rooms::default(),
@@ -209,7 +212,9 @@ impl Reactor {
         let found = epoll::wait(&self.set, &mut space[..], Some(&zero));
         self.touch();
         let again = std::mem::take(&mut self.again);
-        self.ready.extend(again.into_iter().map(|token| (token, EventFlags::IN | EventFlags::OUT)));
+        self.ready.extend(again.into_iter().map(|token| (token, EventFlags::IN)));
+        let rested = std::mem::take(&mut self.rested);
+        self.ready.extend(rested.into_iter().map(|token| (token, EventFlags::OUT)));
         for event in found.map_or(&[][..], |(found, _)| &*found) {
             match event.data.u64() {
                 TIMER => self.expire(),
@@ -365,7 +370,8 @@ impl Reactor {
 
     /// Sets the timer for the next entry of the wheel, where that is sooner than it is set for.
     fn arm(&mut self) {
-        if !self.again.is_empty() || !self.unflushed.is_empty() {
+        let empty = self.again.is_empty() && self.rested.is_empty() && self.unflushed.is_empty();
+        if !empty {
             return self.wake();
         }
         let wheel = self.wheel.next().unwrap_or(u64::MAX);
