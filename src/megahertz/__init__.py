@@ -5,6 +5,7 @@ from megahertz.govern import GCRA, Policy
 from megahertz.http import (
     App,
     Body,
+    Compress,
     Cookie,
     Depends,
     Event,
@@ -19,6 +20,7 @@ from megahertz.http import (
     Rooms,
     Router,
     StreamingResponse,
+    UploadFile,
     WebSocket,
 )
 
@@ -26,6 +28,7 @@ __all__ = [
     "GCRA",
     "App",
     "Body",
+    "Compress",
     "Cookie",
     "Depends",
     "Event",
@@ -42,6 +45,7 @@ __all__ = [
     "Rooms",
     "Router",
     "StreamingResponse",
+    "UploadFile",
     "WebSocket",
     "WebSocketDisconnect",
 ]

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from megahertz import App, JSONResponse, Request, Response, StreamingResponse
+from megahertz import App, HTTPError, JSONResponse, Request, Response, StreamingResponse
 from megahertz.http import HTMLResponse, PlainTextResponse, RedirectResponse
 from megahertz.testing import Client
 
@@ -166,6 +166,7 @@ def test_a_stream_that_fails_cuts_the_connection_and_closes_its_source(caplog):
     async def failing():
         try:
             yield b"half"
+            await asyncio.sleep(0)  # now it is sent
             raise ValueError("too late")
         finally:
             closed.append(True)
@@ -183,6 +184,42 @@ def test_a_stream_that_fails_cuts_the_connection_and_closes_its_source(caplog):
     assert b"half" in data
     assert not data.endswith(b"0\r\n\r\n")
     assert closed == [True]
+
+
+def test_a_stream_that_fails_before_anything_was_sent_is_an_error():
+    async def failing():
+        yield b"half"
+        raise HTTPError(418)
+
+    app = App()
+    app.get("/")(lambda: StreamingResponse(failing()))
+
+    with Client(app) as client:
+        assert client.get("/").status_code == 418
+
+
+def test_a_short_stream_is_sent_with_its_length_and_a_long_or_slow_one_in_chunks():
+    async def stream(count: int, slow: bool):
+        for _ in range(count):
+            yield b"x" * 1024
+            if slow:
+                await asyncio.sleep(0)
+
+    app = App()
+
+    @app.get("/{count}")
+    async def handler(count: int, slow: bool = False) -> StreamingResponse:
+        return StreamingResponse(stream(count, slow))
+
+    with Client(app) as client:
+        for path, size, length in (
+            ("/0", 0, "0"),
+            ("/8", 8192, "8192"),
+            ("/9", 9216, None),
+            ("/2?slow=true", 2048, None),
+        ):
+            reply = client.get(path)
+            assert (len(reply.content), reply.headers.get("content-length")) == (size, length)
 
 
 def test_a_stream_waits_for_a_client_that_does_not_read():

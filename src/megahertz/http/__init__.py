@@ -2,8 +2,10 @@
 
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
+from megahertz.http.compress import Compress
 from megahertz.http.events import Event, Events, last_event_id
 from megahertz.http.files import FileResponse
+from megahertz.http.forms import FormData, UploadFile
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import title
 from megahertz.http.request import Address, Request
@@ -26,12 +28,14 @@ __all__ = [
     "App",
     "AsgiHost",
     "Body",
+    "Compress",
     "Cookie",
     "Declared",
     "Depends",
     "Event",
     "Events",
     "FileResponse",
+    "FormData",
     "HTMLResponse",
     "Header",
     "JSONResponse",
@@ -48,6 +52,7 @@ __all__ = [
     "StreamingResponse",
     "ThreadStatistics",
     "Threads",
+    "UploadFile",
     "WebSocket",
     "last_event_id",
     "service_of",

@@ -9,6 +9,7 @@ import msgspec
 from megahertz.engine import Exchange
 from megahertz.errors import Invalid
 from megahertz.http.fields import Fields, Headers, cookies, pairs
+from megahertz.http.forms import PendingForm
 from megahertz.http.state import State
 from megahertz.http.url import URL
 
@@ -179,6 +180,18 @@ class Request:
                 await exchange.readable()
             else:
                 yield piece
+
+    def form(self) -> PendingForm:
+        """The form in the body: `async with request.form() as form`, or `await request.form()`.
+
+        Its files are in memory up to 1 MiB and on the disk beyond; at the end of the `async with`,
+        or by `await form.close()`, they are gone.
+
+        Raises:
+            HTTPError: 415 for what is no form, 400 for a malformed one, 413 for one beyond the
+                limits (1,000 fields, 1 MiB a field that is no file, `body_bytes` in all).
+        """
+        return PendingForm(self._exchange.header("content-type"), self.stream())
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"

@@ -1,9 +1,11 @@
 """Answers sent piece by piece, no faster than the client reads."""
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from megahertz.engine import Answer, Exchange
+from megahertz.http.fields import Raw
 from megahertz.http.response import HeaderInput, Response
 from megahertz.http.threads import Threads
 
@@ -12,6 +14,27 @@ Pieces = AsyncIterable[bytes | str] | Iterable[bytes | str]
 _END: Any = object()
 
 _HIDDEN = "the handler returned a StreamingResponse: annotate it `-> StreamingResponse`"
+
+
+STATIC = 8 * 1024
+"""Bytes that are held back for the rest of the loop's turn: a stream that ends within them is sent
+with its length, like any answer (the reports: chunked beyond 8 KiB)."""
+
+
+class Compressor(Protocol):
+    """One body, piece by piece."""
+
+    def compress(self, data: bytes) -> bytes:
+        """Some of it, or nothing yet."""
+        ...
+
+    def flush(self) -> bytes:
+        """What is left of all that was given, so that the client can read it now."""
+        ...
+
+    def finish(self) -> bytes:
+        """The end."""
+        ...
 
 
 class Deferred(Response):
@@ -27,12 +50,14 @@ class Deferred(Response):
 class StreamingResponse(Deferred):
     """An answer whose body is an iterator, async or not; a plain one runs in the thread pool.
 
-    It is chunked unless `headers` names a content-length. An error after the first piece can no
+    It is chunked, unless `headers` names a content-length, or it has ended before the loop's turn
+    has, within 8 KiB: then it is sent with its length. An error after the first piece can no
     longer become a status: the connection is cut, so that the client sees it is not whole.
     """
 
-    __slots__ = ("_length", "_status", "body_iterator")
+    __slots__ = ("_compressor", "_length", "_status", "body_iterator")
     body_iterator: Pieces
+    _compressor: Compressor | None
     _status: int
     _length: list[tuple[bytes, bytes]]
 
@@ -47,6 +72,7 @@ class StreamingResponse(Deferred):
         # What the engine would send by itself if an annotation hid the stream from us.
         self = super().__new__(cls, _HIDDEN, 500, fields, media_type)
         self._status = status_code
+        self._compressor = None
         self.body_iterator = content
         # A native answer leaves out what the engine computes; here nobody else knows the length.
         self._length = [
@@ -65,18 +91,75 @@ class StreamingResponse(Deferred):
     def status_code(self, value: int) -> None:
         self._status = value
 
+    def squeeze(self, compressor: Compressor) -> None:
+        """Sends what `compressor` makes of the pieces; each can be read when it has come."""
+        self._compressor = compressor
+        self._length = []
+
     async def deliver(self, exchange: Exchange, threads: Threads) -> None:
         """Sends it; waits whenever the client is behind."""
-        exchange.start(self.status_code, [*self.raw_headers, *self._length])
+        opening = _Opening(exchange, self.status_code, [*self.raw_headers, *self._length])
+        opening.known = bool(self._length)
         pieces = _asynchronous(self.body_iterator, threads)
+        squeeze = self._compressor
         try:
             async for piece in pieces:
                 data = piece.encode() if isinstance(piece, str) else piece
-                if data and not exchange.write(data):
+                if data and squeeze is not None:
+                    data = squeeze.compress(data) + squeeze.flush()
+                if data and not opening.write(data):
                     await exchange.drain()
         finally:
+            opening.leave()
             await close(pieces)
-        exchange.end()
+        if squeeze is not None:
+            opening.write(squeeze.finish())
+        opening.end()
+
+
+class _Opening:
+    """The beginning of a stream, as long as it may still turn out to be all of it."""
+
+    __slots__ = ("_exchange", "_fields", "_held", "_status", "_timer", "known")
+
+    def __init__(self, exchange: Exchange, status: int, fields: Raw) -> None:
+        self._exchange = exchange
+        self._status = status
+        self._fields = fields
+        self._held = b""
+        self._timer: asyncio.Handle | None = None
+        self.known = False
+
+    def write(self, data: bytes) -> bool:
+        """As `Exchange.write`."""
+        if self._exchange.started:
+            return self._exchange.write(data)
+        self._held += data
+        if self.known or len(self._held) > STATIC:
+            return self._begin()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_soon(self._begin)
+        return True
+
+    def _begin(self) -> bool:
+        if self._exchange.started or self._exchange.closed:
+            return True
+        self._exchange.start(self._status, self._fields)
+        held, self._held = self._held, b""
+        return self._exchange.write(held)
+
+    def leave(self) -> None:
+        """The iterator has ended, well or not."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def end(self) -> None:
+        """Completes the answer: whole where nothing of it was sent yet."""
+        if not self._exchange.started:
+            length = [] if self.known else [(b"content-length", b"%d" % len(self._held))]
+            self._exchange.start(self._status, [*self._fields, *length])
+            self._exchange.write(self._held)
+        self._exchange.end()
 
 
 def _asynchronous(pieces: Pieces, threads: Threads) -> AsyncIterator[bytes | str]:

@@ -1,0 +1,247 @@
+"""Forms: fields and files of a request's body, read as they arrive, large files on the disk.
+
+The parser is the `multipart` package: sans-I/O, bounded, fuzzed (python-multipart, which Starlette
+uses, takes callbacks and leaves the bounds to its caller).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+from multipart import (
+    MultipartSegment,
+    ParserError,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from megahertz.errors import HTTPError
+from megahertz.http.fields import Headers, pairs
+
+FIELDS = 1000
+"""Fields and files a form (Starlette: 1,000 of each; PHP: 1,000)."""
+
+FIELD_BYTES = 1024 * 1024
+"""Of a field that is no file, which is kept in memory (Starlette: 1 MiB)."""
+
+SPOOL_BYTES = 1024 * 1024
+"""Of a file before it goes to the disk (Starlette and Django: 1 and 2.5 MiB)."""
+
+URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+
+
+class UploadFile:
+    """A file of a form; in memory up to 1 MiB, then on the disk, and gone with the form.
+
+    Attributes:
+        filename: as the client calls it: never a path of ours.
+        headers: of its part.
+        size: bytes.
+        file: the file object itself, for code that does not wait.
+    """
+
+    __slots__ = ("_headers", "file", "filename", "size")
+
+    def __init__(self, filename: str, headers: Headers) -> None:
+        self.filename = filename
+        self.size = 0
+        self.file: Any = SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - closed with the form
+        self._headers = headers
+
+    @property
+    def headers(self) -> Headers:
+        """Of its part."""
+        return self._headers
+
+    @property
+    def content_type(self) -> str | None:
+        """As the client says."""
+        return self._headers.get("content-type")
+
+    async def read(self, size: int = -1) -> bytes:
+        """The next bytes; all that is left without a size."""
+        return await self._do(self.file.read, size)  # type: ignore[no-any-return]
+
+    async def write(self, data: bytes) -> None:
+        """Appends where the file stands."""
+        await self._do(self.file.write, data)
+        self.size += len(data)
+
+    async def seek(self, offset: int) -> None:
+        """Goes to a place from the beginning."""
+        await self._do(self.file.seek, offset)
+
+    async def close(self) -> None:
+        """Forgets it."""
+        await self._do(self.file.close)
+
+    async def _do(self, call: Any, *arguments: Any) -> Any:
+        """What may wait for the disk does so in a thread."""
+        if self.file._rolled:
+            return await asyncio.to_thread(call, *arguments)
+        return call(*arguments)
+
+    def __repr__(self) -> str:
+        return f"<UploadFile {self.filename!r} {self.size} bytes>"
+
+
+class FormData:
+    """The fields of a form in order; `[name]` is the last of that name, as in Starlette."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: list[tuple[str, str | UploadFile]]) -> None:
+        self._items = items
+
+    def __getitem__(self, name: str) -> str | UploadFile:
+        return dict(self._items)[name]
+
+    def __contains__(self, name: object) -> bool:
+        return any(key == name for key, _ in self._items)
+
+    def __len__(self) -> int:
+        return len(dict(self._items))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The last value of that name, or `default`."""
+        return dict(self._items).get(name, default)
+
+    def getlist(self, name: str) -> list[str | UploadFile]:
+        """Every value of that name, in order."""
+        return [value for key, value in self._items if key == name]
+
+    def multi_items(self) -> list[tuple[str, str | UploadFile]]:
+        """Every field, in order."""
+        return list(self._items)
+
+    async def close(self) -> None:
+        """Forgets its files."""
+        for _, value in self._items:
+            if isinstance(value, UploadFile):
+                await value.close()
+
+    def __repr__(self) -> str:
+        return f"FormData({self._items!r})"
+
+
+async def read_form(content_type: str | None, stream: AsyncIterator[bytes]) -> FormData:
+    """The form in a body.
+
+    Args:
+        content_type: the request's.
+        stream: the body.
+
+    Raises:
+        HTTPError: 415 for what is no form, 400 for a malformed one, 413 for one beyond the limits.
+    """
+    kind, options = parse_options_header(content_type or "")
+    if kind == URLENCODED:
+        return await _urlencoded(stream)
+    if kind != MULTIPART:
+        raise HTTPError(415, f"a form is {MULTIPART} or {URLENCODED}, not {content_type!r}")
+    boundary = options.get("boundary")
+    if not boundary:
+        raise HTTPError(400, f"{MULTIPART} without a boundary")
+    return await _multipart(boundary, stream)
+
+
+async def _urlencoded(stream: AsyncIterator[bytes]) -> FormData:
+    body = b"".join([piece async for piece in stream])
+    if body.count(b"&") >= FIELDS:
+        raise HTTPError(413, f"more than {FIELDS} fields")
+    return FormData([*pairs(body)])
+
+
+async def _multipart(boundary: str, stream: AsyncIterator[bytes]) -> FormData:
+    reader = _Reader()
+    try:
+        with PushMultipartParser(boundary, max_segment_count=FIELDS) as parser:
+            async for piece in stream:
+                for event in parser.parse(piece):
+                    await reader.take(event)
+    except ParserLimitReached as error:
+        await reader.abandon()
+        raise HTTPError(413, str(error)) from error
+    except ParserError as error:
+        await reader.abandon()
+        raise HTTPError(400, f"{MULTIPART}: {error}") from error
+    except BaseException:
+        await reader.abandon()
+        raise
+    return FormData(reader.items)
+
+
+class _Reader:
+    """Collects the parser's events."""
+
+    __slots__ = ("_part", "_text", "items")
+
+    def __init__(self) -> None:
+        self.items: list[tuple[str, str | UploadFile]] = []
+        self._part: MultipartSegment | None = None
+        self._text = bytearray()
+
+    async def take(self, event: MultipartSegment | bytearray | None) -> None:
+        if isinstance(event, MultipartSegment):
+            self._begin(event)
+        elif event is not None:
+            await self._data(bytes(event))
+        else:
+            await self._end()
+
+    def _begin(self, part: MultipartSegment) -> None:
+        self._part = part
+        if part.filename is not None:
+            raw = [(name.lower().encode(), value.encode()) for name, value in part.headerlist]
+            self.items.append((part.name, UploadFile(part.filename, Headers(raw))))
+
+    async def _data(self, data: bytes) -> None:
+        file = self._file()
+        if file is not None:
+            await file.write(data)
+            return
+        self._text += data
+        if len(self._text) > FIELD_BYTES:
+            name = self._part.name if self._part else ""
+            raise HTTPError(413, f"field {name!r}: more than {FIELD_BYTES} bytes")
+
+    async def _end(self) -> None:
+        file, part = self._file(), self._part
+        if file is not None:
+            await file.seek(0)
+        elif part is not None:
+            text = self._text.decode("utf-8", "replace")
+            self.items.append((part.name, text))
+        self._part, self._text = None, bytearray()
+
+    def _file(self) -> UploadFile | None:
+        if self._part is None or self._part.filename is None:
+            return None
+        last = self.items[-1][1]
+        return last if isinstance(last, UploadFile) else None
+
+    async def abandon(self) -> None:
+        await FormData(self.items).close()
+
+
+class PendingForm:
+    """`await request.form()`, or `async with request.form() as form`, which closes its files."""
+
+    __slots__ = ("_content_type", "_form", "_stream")
+
+    def __init__(self, content_type: str | None, stream: AsyncIterator[bytes]) -> None:
+        self._content_type = content_type
+        self._stream = stream
+
+    def __await__(self) -> Any:
+        return read_form(self._content_type, self._stream).__await__()
+
+    async def __aenter__(self) -> FormData:
+        self._form = await read_form(self._content_type, self._stream)
+        return self._form
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._form.close()
