@@ -68,6 +68,8 @@ class Exchange:
     @property
     def query(self) -> bytes:
         """As sent, without the question mark."""
+    def query_values(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
+        """The last value of each of those names in the query, decoded; None where it has none."""
     @property
     def params(self) -> tuple[str, ...]:
         """Values of the pattern's parameters, in its order, percent-decoded."""
@@ -272,6 +274,11 @@ class RequestTask:
     def _must_cancel(self) -> bool: ...
     @property
     def _callbacks(self) -> list[tuple[Callable[[Any], object], Context]]: ...
+
+# --- convert.rs ---
+
+def plain_int(otherwise: Callable[[str], int], text: str, /) -> int:
+    """`int(text)` of 1 to 19 ASCII digits; `otherwise(text)` of anything else."""
 
 # --- probe.rs ---
 

@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use wire::websocket::Handshake;
-use wire::{Span, percent, reply};
+use wire::{Span, percent, query, reply};
 
 /// Unsent bytes of a streamed answer above which writing raises: a writer that ignores `drain`
 /// would otherwise fill the memory (asyncio's transports have no such bound, and users met it).
@@ -156,6 +156,19 @@ impl Exchange {
     #[getter]
     fn query<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.incoming.head.query.of(&self.incoming.bytes))
+    }
+
+    fn query_values<'py>(
+        &self,
+        py: Python<'py>,
+        names: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let query = self.incoming.head.query.of(&self.incoming.bytes);
+        let value = |name: Bound<'py, PyAny>| {
+            let found = query::last(query, name.cast::<PyString>()?.to_str()?);
+            PyResult::Ok(found.map(|found| PyString::new(py, &found)))
+        };
+        PyTuple::new(py, names.iter().map(value).collect::<PyResult<Vec<_>>>()?)
     }
 
     #[getter]

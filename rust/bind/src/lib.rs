@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 mod answer;
 mod attend;
 mod calls;
+mod convert;
 mod dispatch;
 mod engine;
 mod exchange;
@@ -26,6 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     socket::register(module)?;
     tls::register(module)?;
     probe::register(module)?;
+    convert::register(module)?;
     journal::register(module)?;
     load::register(module)?;
     // The stub is the list of names, and stubtest compares the two.

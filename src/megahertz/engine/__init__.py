@@ -12,6 +12,7 @@ from megahertz.engine.native import (
     Replay,
     Socket,
     SocketSettings,
+    plain_int,
     ticket_secret,
 )
 from megahertz.engine.server import Server
@@ -57,6 +58,7 @@ __all__ = [
     "bind",
     "command",
     "listen",
+    "plain_int",
     "queue_limit",
     "release",
     "reserve",

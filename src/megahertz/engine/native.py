@@ -14,6 +14,7 @@ from megahertz._core import (
     SocketSettings,
     TlsConfig,
     __version__,
+    plain_int,
     read_request,
     ticket_secret,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "SocketSettings",
     "TlsConfig",
     "__version__",
+    "plain_int",
     "read_request",
     "ticket_secret",
 ]

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from megahertz.http.explain import explainer
-from megahertz.http.fields import cookies, last, pairs
+from megahertz.http.fields import cookies, pairs
 from megahertz.http.params import MISSING
 from megahertz.http.request import Place, Request
 from megahertz.http.signature import Parameter, Signature
@@ -59,8 +59,8 @@ def compile_binder(
         "Request": Request,
         "place": place,
         "pairs": pairs,
-        "last": last,
         "cookies": cookies,
+        "queried": tuple(signature.parameters[index].alias for index in _single(signature)),
     }
     for index, item in enumerate(signature.parameters):
         namespace[f"c{index}"], namespace[f"d{index}"] = item.convert, item.default
@@ -85,7 +85,7 @@ def _source(
     lines = [f"def endpoint({takes}):", *(["    x = r._exchange"] if given else [])]
     if {item.source for item in parameters} - _READY:
         lines.append("    try:")
-        lines += [f"        {line}" for line in _shared(parameters)]
+        lines += [f"        {line}" for line in _shared(signature)]
         for index, item in enumerate(parameters):
             if item.source not in _READY:
                 lines += [f"        {line}" for line in _lines(index, item, names)]
@@ -94,22 +94,27 @@ def _source(
     return "\n".join(lines) + "\n"
 
 
-def _shared(parameters: tuple[Parameter, ...]) -> list[str]:
+def _single(signature: Signature) -> list[int]:
+    """The parameters that take the last value of their name in the query, by their number."""
+    each = enumerate(signature.parameters)
+    return [index for index, item in each if item.source == "query" and not item.many]
+
+
+def _shared(signature: Signature) -> list[str]:
     """What several parameters read: the query and the cookies, parsed once."""
-    lines = []
-    queries = [item for item in parameters if item.source == "query"]
-    if any(item.many for item in queries):
-        lines += ["f = pairs(x.query)", "q = dict(f)"]
-    elif queries:
-        lines += ["q = x.query", "q = last(q) if q else {}"]
-    if any(item.source == "cookie" for item in parameters):
+    lines, single = [], _single(signature)
+    if any(item.source == "query" and item.many for item in signature.parameters):
+        lines.append("f = pairs(x.query)")
+    if single:
+        lines.append(f"{''.join(f'q{index}, ' for index in single)}= x.query_values(queried)")
+    if any(item.source == "cookie" for item in signature.parameters):
         lines.append("k = cookies(x.headers)")
     return lines
 
 
 def _lines(index: int, item: Parameter, names: tuple[str, ...]) -> list[str]:
     """Fetches one parameter into `v`, and its value into `a<index>`."""
-    fetch = _fetch(item, names)
+    fetch = _fetch(index, item, names)
     if item.source == "path" or (item.source == "body" and item.default is MISSING):
         return [f"a{index} = {_made(index, item, fetch)}"]
     absent = "v is None" if not (item.many or item.source == "body") else "not v"
@@ -123,7 +128,7 @@ def _made(index: int, item: Parameter, raw: str) -> str:
     return raw if item.convert is None else f"c{index}({raw})"
 
 
-def _fetch(item: Parameter, names: tuple[str, ...]) -> str:
+def _fetch(index: int, item: Parameter, names: tuple[str, ...]) -> str:
     if item.source == "path":
         if item.alias in names:
             return f"x.params[{names.index(item.alias)}]"
@@ -136,7 +141,7 @@ def _fetch(item: Parameter, names: tuple[str, ...]) -> str:
         return "x.body"
     if item.many:
         return f"[text for name, text in f if name == {item.alias!r}]"
-    return f"q.get({item.alias!r})"
+    return f"q{index}"
 
 
 def _header(item: Parameter) -> str:

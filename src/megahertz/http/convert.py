@@ -10,28 +10,31 @@ from typing import Annotated, Any, Literal, Union
 import msgspec
 import msgspec.inspect
 
+from megahertz.engine import plain_int
+
 Convert = Callable[[Any], Any]
 
-_FLAGS = {
-    **dict.fromkeys(("1", "true", "on", "yes", "t", "y"), True),
-    **dict.fromkeys(("0", "false", "off", "no", "f", "n"), False),
-}
-"""What FastAPI (pydantic) takes for a bool."""
+
+class _Flags(dict[str, bool]):
+    """What FastAPI (pydantic) takes for a bool, in whatever case."""
+
+    def __missing__(self, text: str) -> bool:
+        lower = text.lower()
+        if lower not in self:
+            raise msgspec.ValidationError("Expected `bool`, got `str`")
+        return self[lower]
 
 
-def whole(text: str) -> int:
-    """An int; the plain case costs a third of msgspec.convert (170 against 500 ns, Python 3.11)."""
-    if text.isdecimal() and text.isascii() and len(text) < 20:
-        return int(text)
-    return msgspec.convert(text, int, strict=False)
+whole: Convert = partial(plain_int, partial(msgspec.convert, type=int, strict=False))
+"""An int; the plain case is native: an eighth of msgspec.convert's instructions."""
 
-
-def flag(text: str) -> bool:
-    """A bool, in any of the usual spellings."""
-    try:
-        return _FLAGS[text.lower()]
-    except KeyError:
-        raise msgspec.ValidationError("Expected `bool`, got `str`") from None
+flag: Convert = _Flags(
+    {
+        **dict.fromkeys(("1", "true", "on", "yes", "t", "y"), True),
+        **dict.fromkeys(("0", "false", "off", "no", "f", "n"), False),
+    }
+).__getitem__
+"""A bool, in any of the usual spellings; a look-up alone, without a frame of Python."""
 
 
 def converter(kind: Any) -> Convert | None:

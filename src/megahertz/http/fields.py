@@ -20,19 +20,6 @@ def pairs(query: bytes) -> list[tuple[str, str]]:
     return [(unquote_plus(name), unquote_plus(value)) for name, _, value in found]
 
 
-def last(query: bytes) -> dict[str, str]:
-    """The last value of each name: `dict(pairs(query))`, in two thirds of the time."""
-    text = query.decode("utf-8", "replace")
-    if "%" in text or "+" in text:
-        return dict(pairs(query))
-    found = {}
-    for item in text.split("&"):
-        if item:
-            name, _, value = item.partition("=")
-            found[name] = value
-    return found
-
-
 def cookies(headers: Raw) -> dict[str, str]:
     """Every cookie of the request; the first of a name wins (RFC 6265 section 5.4)."""
     found: dict[str, str] = {}
