@@ -11,25 +11,38 @@ import gc
 import socket
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from benchmarks.peers.python.shop import Order
+from benchmarks.work import compact, order
 from megahertz import App
-from megahertz.engine import Route, Server
+from megahertz.engine import Endpoint, Route, Server
+from megahertz.http.asgi import AsgiHost, Receive, Send
 
 BATCH = 64
 """Requests in one write."""
 
 TARGETS = {
-    "request": "/",
-    "value": "/value",
-    "coroutine": "/coroutine",
-    "json": "/json",
-    "unbound": "/unbound/42?full=true&limit=20",
-    "bound": "/bound/42?full=true&limit=20",
+    "request": "GET /",
+    "value": "GET /value",
+    "coroutine": "GET /coroutine",
+    "json": "GET /json",
+    "unbound": "GET /unbound/42?full=true&limit=20",
+    "bound": "GET /bound/42?full=true&limit=20",
+    "post": "POST /orders",
+    "asgi": "GET /asgi",
 }
 """What each case asks for. `value` is the least: a function that returns bytes; the others have
 one thing more than it, or than one of them."""
 
 BYTES = b'{"msg":"ok"}'
+
+
+async def plain(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """The least that an ASGI application can do."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"12")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": BYTES})
 
 
 class Steps(App):
@@ -46,6 +59,11 @@ class Steps(App):
             ),
             *super().routes,
         ]
+
+    @property
+    def fallback(self) -> Endpoint:
+        """What answers where no route does: a plain ASGI application."""
+        return AsgiHost(plain).fallback
 
 
 def value() -> bytes:
@@ -73,17 +91,29 @@ async def bound(sku: int, full: bool = False, limit: int = 10) -> bytes:
     return BYTES
 
 
+@app.post("/orders")
+async def posted(order: Order) -> Order:
+    return order
+
+
 async def run(target: str, times: int) -> None:
     """So many requests of it, a multiple of `BATCH`."""
     listener = socket.create_server(("127.0.0.1", 0))
     async with Server(app, [listener]):
         client = socket.create_connection(listener.getsockname())
         client.setblocking(False)
-        batch = f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * BATCH
+        batch = request(target) * BATCH
         for _ in range(times // BATCH):
             client.send(batch)
             await _answers(client)
         client.close()
+
+
+def request(target: str) -> bytes:
+    """Its bytes; a POST has 1 KiB of JSON."""
+    body = compact(order()) if target.startswith("POST") else b""
+    length = f"Content-Length: {len(body)}\r\n" if body else ""
+    return f"{target} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n".encode() + body
 
 
 async def _answers(client: socket.socket) -> None:

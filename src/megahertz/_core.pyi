@@ -1,7 +1,15 @@
 """The native module. Each section below is bound by the file of `rust/bind/src` that it names."""
 
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextvars import Context
 from types import FrameType
 from typing import Any, final
@@ -124,6 +132,21 @@ class Exchange:
         """Done once the peer has taken enough; cancelled with the handler when it goes."""
     def end(self) -> None:
         """Completes a streamed answer; a length not met closes the connection."""
+
+# --- exchange/asgi.rs ---
+
+def asgi_scope(exchange: Exchange, template: dict[str, Any], /) -> dict[str, Any]:
+    """A copy of `template` with what this request says; `template` has every key already."""
+
+def asgi_answer(
+    exchange: Exchange, head: MutableMapping[str, Any], message: MutableMapping[str, Any], /
+) -> bool:
+    """Answers by http.response.start and the only http.response.body, where both are as usual.
+
+    Returns:
+        False: nothing was done, since something takes a closer look: not the only body, a length
+        that differs, a HEAD, a field that is no pair of bytes in a tuple in a list.
+    """
 
 # --- socket.rs ---
 

@@ -134,6 +134,61 @@ def test_an_answer_without_content_has_no_framing(status):
     assert not {"content-length", "transfer-encoding"} & set(reply.headers)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [200, 204, 304, 404, 700])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"X-Name", b" value "),
+        (b"content-length", b"4"),
+        (b"Content-Length", b"5"),
+        (b"content-length", b"3"),
+        (b"content-length", b"x"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"Date", b"today"),
+        (b"connection", b"close"),
+        (b"x-split", b"a\r\nb: c"),
+        (b"x split", b"a"),
+        (bytearray(b"x-name"), b"value"),
+    ],
+)
+def test_a_plain_answer_is_what_the_long_way_makes_of_it(method, status, name, value):
+    @asgi
+    async def app(scope, receive, send):
+        fields = [(b"content-type", b"text/plain"), (name, value)]
+        plain = scope["path"] == "/plain"
+        start = {"type": "http.response.start", "status": status}
+        await send(start | {"headers": fields if plain else tuple(fields)})
+        await send({"type": "http.response.body", "body": b"four"})
+
+    def ask(path):
+        with client.connect() as peer:
+            peer.sendall(
+                f"{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+            )
+            lines = receive_all(peer).split(b"\r\n")
+        return [line for line in lines if not line.startswith(b"date: ")]
+
+    with Client(app) as client:
+        assert ask("/plain") == ask("/long")
+
+
+@pytest.mark.parametrize("more", [None, 0, "", 1])
+@pytest.mark.parametrize("body", [b"ab", bytearray(b"ab"), memoryview(b"ab"), None])
+def test_a_body_message_may_leave_out_and_say_things_differently(more, body):
+    @asgi
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        given = {"body": body, "more_body": more}
+        message = {name: item for name, item in given.items() if item is not None}
+        await send({"type": "http.response.body", **message})
+        if more:
+            await send({"type": "http.response.body"})
+
+    with Client(app) as client:
+        assert client.get("/").content == bytes(body or b"")
+
+
 def test_head_gets_the_head_of_get():
     app = asgi(lambda scope, receive, send: answer(send, b"hello"))
 

@@ -52,9 +52,10 @@ pub fn field(name: &[u8], value: &[u8]) -> PyResult<(Vec<u8>, Vec<u8>)> {
     Ok((name.to_ascii_lowercase(), value.trim_ascii().to_vec()))
 }
 
-/// Fields that the engine writes itself, so that framing is always its own.
+/// Fields that the engine writes itself, so that framing is always its own; in whatever case.
 pub fn is_ours(name: &[u8]) -> bool {
-    matches!(name, b"content-length" | b"transfer-encoding" | b"date" | b"connection")
+    let ours = [&b"content-length"[..], b"transfer-encoding", b"date", b"connection"];
+    ours.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 pub fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Fields> {

@@ -265,7 +265,8 @@ impl Engine {
         Ok(())
     }
 
-    fn send(
+    /// Answers whole, with a body that may be large.
+    pub fn send(
         slf: &Bound<'_, Self>,
         token: poll::Token,
         status: u16,

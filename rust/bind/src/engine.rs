@@ -1,4 +1,5 @@
 //! The engine as Python sees it: routes and hooks in, the poller's callback out.
+use crate::address::Addresses;
 use crate::answer::Answer;
 use crate::attend::Sockets;
 use crate::calls::{self, Object};
@@ -92,6 +93,7 @@ pub struct Engine {
     pub running: HashMap<u64, (Py<RequestTask>, Py<Exchange>)>,
     /// The serial of the request that a connection waits for.
     pub slots: Vec<u64>,
+    pub addresses: Addresses,
     pub waiters: HashMap<(u64, Wait), Vec<Py<PyAny>>>,
     pub serial: u64,
     pub high_water: usize,
@@ -142,6 +144,7 @@ impl Engine {
             fallback: None,
             running: HashMap::new(),
             slots: vec![],
+            addresses: Addresses::default(),
             waiters: HashMap::new(),
             serial: 0,
             high_water: settings.unsent,

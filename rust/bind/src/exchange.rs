@@ -1,6 +1,7 @@
 //! One request as Python sees it, and the way to its answer.
 //!
 //! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
+use crate::address::Address;
 use crate::answer;
 use crate::engine::{Engine, Wait};
 use crate::socket::{self, Socket, SocketSettings};
@@ -10,10 +11,11 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use wire::websocket::Handshake;
 use wire::{Span, percent, query, reply};
+
+pub mod asgi;
 
 /// Unsent bytes of a streamed answer above which writing raises: a writer that ignores `drain`
 /// would otherwise fill the memory (asyncio's transports have no such bound, and users met it).
@@ -116,6 +118,16 @@ impl Exchange {
         self.incoming.head.fields.iter().map(move |field| (of(field.name), of(field.value)))
     }
 
+    /// The peer's and ours; none once the connection may serve somebody else.
+    fn addresses(&self, py: Python<'_>) -> PyResult<Option<(Address, Address)>> {
+        if self.is_ended() {
+            return Ok(None);
+        }
+        let mut engine = self.engine.borrow_mut(py);
+        let Engine { addresses, reactor, .. } = &mut *engine;
+        addresses.of(py, reactor, self.token).map(Some)
+    }
+
     fn streaming(&self) -> PyResult<()> {
         if self.is_ended() {
             return Err(PyRuntimeError::new_err("the answer is complete, or its peer has gone"));
@@ -125,10 +137,6 @@ impl Exchange {
         }
         Ok(())
     }
-}
-
-pub fn pair(address: Option<SocketAddr>) -> Option<(String, u16)> {
-    address.map(|address| (address.ip().to_canonical().to_string(), address.port()))
 }
 
 #[pymethods]
@@ -250,13 +258,13 @@ impl Exchange {
     }
 
     #[getter]
-    fn peer(&self, py: Python<'_>) -> Option<(String, u16)> {
-        pair(self.engine.borrow(py).reactor.peer(self.token).filter(|_| !self.is_ended()))
+    fn peer(&self, py: Python<'_>) -> PyResult<Option<Address>> {
+        Ok(self.addresses(py)?.map(|(peer, _)| peer))
     }
 
     #[getter]
-    fn local(&self, py: Python<'_>) -> Option<(String, u16)> {
-        pair(self.engine.borrow(py).reactor.local(self.token).filter(|_| !self.is_ended()))
+    fn local(&self, py: Python<'_>) -> PyResult<Option<Address>> {
+        Ok(self.addresses(py)?.map(|(_, local)| local))
     }
 
     #[getter]

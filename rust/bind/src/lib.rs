@@ -3,6 +3,7 @@
 //! Each sibling file binds one idea and adds its own classes; this file is only the list.
 use pyo3::prelude::*;
 
+mod address;
 mod answer;
 mod attend;
 mod calls;
@@ -28,6 +29,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     tls::register(module)?;
     probe::register(module)?;
     convert::register(module)?;
+    exchange::asgi::register(module)?;
     journal::register(module)?;
     load::register(module)?;
     // The stub is the list of names, and stubtest compares the two.

@@ -1,7 +1,7 @@
 //! A WebSocket as Python holds it: a handle to a connection, and what waits to be received.
+use crate::address::{Address, pair};
 use crate::calls::Object;
 use crate::engine::{Engine, Wait};
-use crate::exchange::pair;
 use crate::task::RequestTask;
 use poll::{Message, Overflow, Sent, SocketOptions, Token};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -173,8 +173,8 @@ impl Socket {
     }
 
     #[getter]
-    fn peer(&self, py: Python<'_>) -> Option<(String, u16)> {
-        pair(self.engine.borrow(py).reactor.peer(self.token))
+    fn peer(&self, py: Python<'_>) -> PyResult<Address> {
+        pair(py, self.engine.borrow(py).reactor.peer(self.token))
     }
 
     fn take<'py>(slf: &Bound<'py, Self>) -> Option<Object<'py>> {

@@ -34,12 +34,17 @@ pub fn render(status: u16, fields: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     out.extend_from_slice(reason(status).as_bytes());
     out.extend_from_slice(b"\r\n");
     for (name, value) in fields {
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+        add(&mut out, name, value);
     }
     out
+}
+
+/// Appends a field to what [`render`] made, its name in lower case.
+pub fn add(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend(name.iter().map(u8::to_ascii_lowercase));
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends a head: the `rendered` part, framing, `date` (a whole line), persistence.

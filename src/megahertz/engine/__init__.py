@@ -12,6 +12,8 @@ from megahertz.engine.native import (
     Replay,
     Socket,
     SocketSettings,
+    asgi_answer,
+    asgi_scope,
     plain_int,
     ticket_secret,
 )
@@ -55,6 +57,8 @@ __all__ = [
     "SocketSettings",
     "Supervisor",
     "Tls",
+    "asgi_answer",
+    "asgi_scope",
     "bind",
     "command",
     "listen",

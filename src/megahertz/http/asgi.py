@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from megahertz.engine import Answer, Endpoint, Exchange, Route
+from megahertz.engine import Answer, Endpoint, Exchange, Route, asgi_answer, asgi_scope
 from megahertz.errors import LocalProtocolError
 from megahertz.http.asgi_socket import EXTENSIONS, SocketCycle, subprotocols
 from megahertz.http.encode import encode
@@ -38,8 +38,22 @@ class AsgiHost:
 
     def __init__(self, app: Asgi, *, root_path: str = "") -> None:
         self._app = app
-        self._root_path = root_path
         self._lifespan = AsgiLifespan(app)
+        self._template: dict[str, Any] = {
+            "type": "http",
+            "asgi": _VERSIONS,
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": "/",
+            "raw_path": b"/",
+            "query_string": b"",
+            "root_path": root_path,
+            "headers": [],
+            "client": None,
+            "server": None,
+            "extensions": {},
+        }
 
     @property
     def routes(self) -> Sequence[Route]:
@@ -80,8 +94,10 @@ class AsgiHost:
         try:
             await self._app(self._scope(exchange), cycle.receive, cycle.send)
         finally:
-            cycle.leave()
-        cycle.check()
+            if not cycle.left:
+                cycle.leave()
+        if not cycle.complete:
+            cycle.check()
         return None
 
     async def _attend(self, exchange: Exchange) -> Answer | None:
@@ -96,21 +112,7 @@ class AsgiHost:
         return cycle.conclude()
 
     def _scope(self, exchange: Exchange) -> dict[str, Any]:
-        scope = {
-            "type": "http",
-            "asgi": _VERSIONS,
-            "http_version": exchange.version,
-            "method": exchange.method,
-            "scheme": "https" if exchange.secure else "http",
-            "path": exchange.path,
-            "raw_path": exchange.raw_path,
-            "query_string": exchange.query,
-            "root_path": self._root_path,
-            "headers": exchange.headers,
-            "client": exchange.peer,
-            "server": exchange.local,
-            "extensions": {},
-        }
+        scope = asgi_scope(exchange, self._template)
         if self._lifespan.state is not None:
             scope["state"] = self._lifespan.state.copy()
         return scope
@@ -122,14 +124,14 @@ class _Cycle:
     `_head` is the response's start, held back until its first body tells whether it is whole.
     """
 
-    __slots__ = ("_complete", "_exchange", "_gone", "_head", "_left", "_received")
+    __slots__ = ("_exchange", "_gone", "_head", "_received", "complete", "left")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._received = False
         self._head: Message | None = None
-        self._complete = False
-        self._left = False
+        self.complete = False
+        self.left = False
         self._gone: asyncio.Future[None] | None = None
 
     async def receive(self) -> Message:
@@ -138,7 +140,7 @@ class _Cycle:
             piece = await self._piece()
             self._received = not (self._exchange.streamed and piece)
             return {"type": "http.request", "body": piece, "more_body": not self._received}
-        if not (self._left or self._exchange.closed):
+        if not (self.left or self._exchange.closed):
             if self._gone is None:
                 self._gone = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._gone)
@@ -154,8 +156,12 @@ class _Cycle:
         kind, head = message["type"], self._head
         if kind == "http.response.start" and head is None:
             self._head = message
-        elif kind == "http.response.body" and head is not None and not self._complete:
+        elif kind == "http.response.body" and head is not None and not self.complete:
             exchange = self._exchange
+            if asgi_answer(exchange, head, message):
+                self.complete = True
+                self.leave()
+                return
             if exchange.closed:
                 raise OSError("the client has gone")
             body, more = message.get("body", b""), message.get("more_body", False)
@@ -164,7 +170,7 @@ class _Cycle:
                 exchange.start(head["status"], _fields(head, None if unknown else len(body)))
             held_up = bool(body) and not exchange.write(bytes(body))
             if not more:
-                self._complete = True
+                self.complete = True
                 exchange.end()
                 self.leave()
             elif held_up:
@@ -174,17 +180,17 @@ class _Cycle:
 
     def leave(self) -> None:
         """Nothing more will be sent: whoever waits in `receive` learns so."""
-        self._left = True
+        self.left = True
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
 
     def check(self) -> None:
         """Raises where the application has returned without a whole answer."""
-        if not (self._complete or self._exchange.closed):
+        if not (self.complete or self._exchange.closed):
             raise LocalProtocolError(f"the application returned {self._expected()}")
 
     def _expected(self) -> str:
-        if self._complete:
+        if self.complete:
             return "after the response was complete"
         return "where http.response.body was due" if self._head else "before http.response.start"
 
