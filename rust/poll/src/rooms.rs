@@ -116,3 +116,122 @@ impl Reactor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::{Conn, Stage};
+    use crate::reactor::Event;
+    use crate::settings::Settings;
+    use crate::socket::{Overflow, Socket, SocketOptions};
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+
+    const OPTIONS: SocketOptions = SocketOptions {
+        message: 1024,
+        unsent: 1024,
+        overflow: Overflow::Drop,
+        compress: None,
+        ping_interval: 0,
+        ping_timeout: 0,
+        close_timeout: 0,
+    };
+
+    /// Sockets that nobody reads; the far ends keep them open.
+    fn reactor(count: u32) -> (Reactor, Vec<OwnedFd>) {
+        let bounds = wire::Bounds { head: 1024, fields: 8, target: 256 };
+        let settings = Settings {
+            bounds,
+            body: 0,
+            head_timeout: 0,
+            idle_timeout: 0,
+            body_grace: 0,
+            body_rate: 0,
+            write_timeout: 0,
+            unsent: 1024,
+            requests: 0,
+            connections: 100,
+        };
+        let mut reactor = Reactor::new(settings).unwrap();
+        let mut far = vec![];
+        for _ in 0..count {
+            let flags = SocketFlags::NONBLOCK;
+            let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+            let socket = Socket::new(Arc::new(OPTIONS), 0, false);
+            reactor.conns.push(Conn {
+                fd: Some(pair.0),
+                stage: Stage::Socket,
+                socket: Some(Box::new(socket)),
+                ..Conn::default()
+            });
+            far.push(pair.1);
+        }
+        (reactor, far)
+    }
+
+    /// Every seat is where its socket says, and nobody else sits anywhere.
+    fn check(reactor: &Reactor, model: &BTreeMap<String, BTreeSet<u32>>) {
+        for (name, expected) in model {
+            assert_eq!(reactor.members(name), expected.len(), "{name}");
+        }
+        let taken: usize = reactor.rooms.all.iter().map(|room| room.members.len()).sum();
+        assert_eq!(taken, model.values().map(BTreeSet::len).sum::<usize>());
+        for (index, conn) in reactor.conns.iter().enumerate() {
+            for &(number, place) in conn.socket.iter().flat_map(|socket| &socket.rooms) {
+                let room = &reactor.rooms.all[number as usize];
+                assert_eq!(room.members[place as usize].index as usize, index);
+                assert!(model[&*room.name].contains(&(index as u32)));
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_comes_and_goes_everybody_keeps_their_seat() {
+        let (mut reactor, _far) = reactor(12);
+        let mut model: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        let mut state = 1_u64;
+        let mut below = |end: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((state >> 33) % end) as u32
+        };
+        for turn in 0..20_000 {
+            let token = Token { index: below(12), epoch: 0 };
+            let name = format!("room {}", below(5));
+            let members = model.entry(name.clone()).or_default();
+            match below(if turn > 19_000 { 21 } else { 20 }) {
+                0..10 if reactor.is_socket(token) => {
+                    assert_eq!(reactor.join(token, &name), members.insert(token.index));
+                }
+                20 => {
+                    reactor.close(token);
+                    for members in model.values_mut() {
+                        members.remove(&token.index);
+                    }
+                }
+                _ => assert_eq!(reactor.leave(token, &name), members.remove(&token.index)),
+            }
+            check(&reactor, &model);
+        }
+        assert!(reactor.rooms.all.len() <= 5, "rooms that are empty are used again");
+        let ended = reactor.events.iter().filter(|event| matches!(event, Event::Ended(..)));
+        assert_eq!(ended.count(), reactor.free.len());
+    }
+
+    #[test]
+    fn a_broadcast_is_one_piece_of_memory() {
+        let (mut reactor, _far) = reactor(3);
+        for index in 0..3 {
+            assert!(reactor.join(Token { index, epoch: 0 }, "all"));
+        }
+        let data = vec![7; 20_000];
+        assert_eq!(reactor.broadcast("all", false, &data, None), 3);
+        let shared = |index: usize| reactor.conns[index].socket.as_ref().and_then(|s| s.last());
+        let (first, last) = (shared(0).unwrap(), shared(2).unwrap());
+        assert!(Arc::ptr_eq(&first, &last));
+        let skipped = Some(Token { index: 1, epoch: 0 });
+        assert_eq!(reactor.broadcast("all", true, b"x", skipped), 2);
+        assert_eq!(reactor.broadcast("nobody", true, b"x", None), 0);
+    }
+}

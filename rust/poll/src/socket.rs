@@ -131,8 +131,28 @@ pub struct Socket {
 }
 
 impl Socket {
+    pub(crate) fn new(options: Arc<SocketOptions>, bits: u8, behind: bool) -> Socket {
+        Socket {
+            reader: Reader::default(),
+            options,
+            waiting: None,
+            rooms: vec![],
+            bits,
+            closing: false,
+            held: false,
+            behind,
+            pinged: false,
+            unflushed: false,
+        }
+    }
+
     pub(crate) fn is_held(&self) -> bool {
         self.held
+    }
+
+    #[cfg(test)]
+    pub(crate) fn last(&self) -> Option<Arc<[u8]>> {
+        self.waiting.as_ref().and_then(|waiting| waiting.frames.back().cloned())
     }
 
     fn waiting(&mut self) -> &mut Waiting {
@@ -177,18 +197,8 @@ impl Reactor {
         conn.stage = Stage::Socket;
         conn.current = crate::conn::Current::default();
         let quiet = quiet(&options);
-        conn.socket = Some(Box::new(Socket {
-            reader: Reader::default(),
-            options,
-            waiting: None,
-            rooms: vec![],
-            bits: bits.unwrap_or(0),
-            closing: false,
-            held: false,
-            behind: !conn.inbound.is_empty(),
-            pinged: false,
-            unflushed: false,
-        }));
+        let behind = !conn.inbound.is_empty();
+        conn.socket = Some(Box::new(Socket::new(options, bits.unwrap_or(0), behind)));
         let conn = &mut self.conns[token.index as usize];
         let tail = conn.outbox.tail(&mut self.spares);
         tail.extend_from_slice(rendered);
