@@ -44,6 +44,7 @@ class RedisBroker:
         )
         # A subscriber may hear nothing for hours: it has no timeout but that of connecting.
         self._listener: Any = redis.Redis.from_url(url, socket_connect_timeout=timeout)
+        self._subscribed = 0
 
     async def publish(self, channel: str, message: bytes) -> None:
         """Sends to every subscriber that is connected to Redis now.
@@ -69,22 +70,29 @@ class RedisBroker:
             ConnectError: Redis is not there.
         """
         pubsub = self._listener.pubsub(ignore_subscribe_messages=True)
+        self._subscribed += 1
+        try:
+            await self._begin(pubsub, channel)
+            task = asyncio.create_task(self._listen(pubsub, receive), name="redis broker")
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
+        finally:
+            await pubsub.aclose()
+            self._subscribed -= 1
+            if not self._subscribed:
+                await self._listener.aclose()
+                await self._client.aclose()
+
+    async def _begin(self, pubsub: Any, channel: str) -> None:
         try:
             await pubsub.subscribe(channel)
         except (RedisError, OSError) as error:
-            await pubsub.aclose()
             raise ConnectError(f"{self._url}: {error}") from error
-        task = asyncio.create_task(self._listen(pubsub, channel, receive), name="redis broker")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            await pubsub.aclose()
-            await self._listener.aclose()
-            await self._client.aclose()
 
-    async def _listen(self, pubsub: Any, channel: str, receive: Callable[[bytes], None]) -> None:
+    async def _listen(self, pubsub: Any, receive: Callable[[bytes], None]) -> None:
         delay = FIRST_DELAY
         while True:
             try:

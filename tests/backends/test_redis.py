@@ -1,0 +1,53 @@
+import asyncio
+
+import pytest
+
+from megahertz.backends import RedisBroker, redis
+from megahertz.errors import BadSettings, ConnectError, RemoteError
+from megahertz.types import Broker
+
+
+async def test_every_subscriber_gets_what_is_published(redis_server):
+    broker: Broker = RedisBroker(redis_server.url)
+    here, there = asyncio.Queue(), asyncio.Queue()
+    async with broker.subscribe("a", here.put_nowait):
+        async with broker.subscribe("a", there.put_nowait):
+            await broker.publish("a", b"\0one")
+            assert (await here.get(), await there.get()) == (b"\0one", b"\0one")
+        await broker.publish("b", b"elsewhere")
+        await broker.publish("a", b"two")
+        assert await here.get() == b"two"
+    assert there.empty()
+
+
+async def test_an_error_of_the_body_is_the_bodys(redis_server):
+    with pytest.raises(OSError, match="mine"):
+        async with RedisBroker(redis_server.url).subscribe("a", print):
+            raise OSError("mine")
+
+
+async def test_redis_is_not_there(redis_server):
+    redis_server.stop()
+    broker = RedisBroker(redis_server.url)
+    with pytest.raises(ConnectError):
+        await broker.publish("a", b"x")
+    with pytest.raises(ConnectError):
+        async with broker.subscribe("a", print):
+            pytest.fail("it is not there")
+    redis_server.start()
+    await broker.publish("a", b"x")
+    await broker._client.aclose()
+
+
+async def test_redis_refuses(redis_server):
+    broker = RedisBroker(redis_server.url)
+    await broker._client.execute_command("ACL", "SETUSER", "default", "-publish")
+    with pytest.raises(RemoteError):
+        await broker.publish("a", b"x")
+    await broker._client.aclose()
+
+
+def test_without_redis_py(monkeypatch):
+    monkeypatch.setattr(redis, "redis", None)
+    with pytest.raises(BadSettings, match="pip install"):
+        RedisBroker("redis://localhost")
