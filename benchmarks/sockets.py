@@ -8,6 +8,7 @@ machine they take their share of it, so CPU is told apart by process.
 """
 
 import json
+import os
 import select
 import socket
 import statistics
@@ -31,6 +32,10 @@ MOST_HELD = 18_000
 WARM = 1000
 """Sockets that come and go before memory is looked at: the buffers that all share are there."""
 
+IP_BIND_ADDRESS_NO_PORT = 24
+"""ip(7): connect chooses the port; bind looks for one that nobody has on any connection, and takes
+milliseconds where many are taken."""
+
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 ASK = (
     "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -40,11 +45,15 @@ ASK = (
 
 def opened(port: int, path: str, address: str) -> socket.socket:
     """One WebSocket."""
-    peer = socket.create_connection(("127.0.0.1", port), 20, (address, 0))
+    peer = socket.socket()
+    peer.settimeout(20)
+    peer.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    peer.bind((address, 0))
+    peer.connect(("127.0.0.1", port))
     peer.sendall(ASK.format(path=path).encode())
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        head += peer.recv(1)
+        head += peer.recv(4096)
     if not head.startswith(b"HTTP/1.1 101"):
         raise ConnectionError(f"no WebSocket: {head[:60]!r}")
     return peer
@@ -70,15 +79,19 @@ def hold(port: int, path: str, count: int, address: str) -> None:
 
 
 class Holders:
-    """Processes that hold sockets."""
+    """Processes that hold sockets, each time from other addresses: ports that were used rest for
+    a minute (TIME_WAIT)."""
+
+    made = 0
 
     def __init__(self, port: int, path: str, count: int) -> None:
+        Holders.made += 1
         self._processes = []
         for index, start in enumerate(range(0, count, MOST_HELD)):
             share = min(MOST_HELD, count - start)
             options = ["--hold", str(share), "--port", str(port), "--path", path]
             command = [sys.executable, "-m", "benchmarks.sockets", *options]
-            command += ["--address", f"127.0.0.{index + 2}"]
+            command += ["--address", f"127.{os.getpid() % 250 + 1}.{Holders.made}.{index + 2}"]
             self._processes.append(
                 subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             )
