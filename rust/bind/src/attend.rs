@@ -409,9 +409,7 @@ impl Engine {
             if !runtime.is_coroutine(&value) {
                 return Ok(Outcome::Done(value));
             }
-            let duty = Duty::Socket(socket.clone().unbind());
-            let owner = Owner { engine: slf.clone().unbind(), duty };
-            RequestTask::begin(owner, &runtime, value, &context, |task| {
+            RequestTask::begin(&runtime, value, &context, |task| {
                 let token = {
                     let mut this = socket.borrow_mut();
                     this.task = Some(task.clone().unbind());
@@ -421,6 +419,8 @@ impl Engine {
                 let mut engine = slf.borrow_mut();
                 engine.sockets.busy.insert(key(token), socket.clone().unbind());
                 engine.sockets.remember(token, socket.clone().unbind());
+                let duty = Duty::Socket(socket.clone().unbind());
+                Ok(Owner { engine: slf.clone().unbind(), duty })
             })
         })?
     }

@@ -2,7 +2,7 @@
 use crate::answer::Answer;
 use crate::calls::{self, Object};
 use crate::engine::{Engine, FALLBACK, Route, Wait};
-use crate::exchange::{Exchange, Reason};
+use crate::exchange::{Exchange, Lazy, Reason};
 use crate::task::{Duty, Outcome, Owner, RequestTask, is_fatal};
 use poll::{Body, Incoming};
 use pyo3::exceptions::PyTypeError;
@@ -89,12 +89,19 @@ impl Engine {
             (engine.serial, index, params, route)
         };
         let exchange = Exchange::new(slf.clone().unbind(), incoming, serial, index, params);
-        let Ok(exchange) = Bound::new(py, exchange) else {
-            return slf.borrow_mut().reactor.decline(token, Refusal::Broken, "");
-        };
-        let outcome = Self::begin(slf, &exchange, &route).unwrap_or_else(Outcome::Failed);
+        let mut exchange = Lazy::new(exchange);
+        let mut outcome = Self::begin(slf, &mut exchange, &route).unwrap_or_else(Outcome::Failed);
+        if let (Some(unseen), Outcome::Done(value)) = (exchange.unseen(), &outcome) {
+            match Self::write_value(slf, unseen, &route, value) {
+                Ok(()) => return,
+                Err(error) => outcome = Outcome::Failed(error),
+            }
+        }
         if !matches!(outcome, Outcome::Suspended) {
-            Self::answer(slf, &exchange, &route, outcome);
+            match exchange.object(py) {
+                Ok(exchange) => Self::answer(slf, exchange, &route, outcome),
+                Err(_) => slf.borrow_mut().reactor.decline(token, Refusal::Broken, ""),
+            }
         }
     }
 
@@ -109,7 +116,7 @@ impl Engine {
     /// Calls the endpoint in a context of its own; a coroutine becomes a task and is stepped.
     fn begin<'py>(
         slf: &Bound<'py, Self>,
-        exchange: &Bound<'py, Exchange>,
+        exchange: &mut Lazy<'py>,
         route: &Arc<Route>,
     ) -> PyResult<Outcome<'py>> {
         let py = slf.py();
@@ -119,16 +126,17 @@ impl Engine {
             let value = if route.bare {
                 calls::call(endpoint, [])?
             } else {
-                calls::call(endpoint, [exchange.as_any()])?
+                calls::call(endpoint, [exchange.object(py)?.as_any()])?
             };
-            let runtime = slf.borrow().runtime.clone();
+            let runtime = &route.runtime;
             if !runtime.is_coroutine(&value) {
                 return Ok(Outcome::Done(value));
             }
-            let duty = Duty::Exchange(exchange.clone().unbind());
-            let owner = Owner { engine: slf.clone().unbind(), duty };
-            RequestTask::begin(owner, &runtime, value, &context, |task| {
+            RequestTask::begin(runtime, value, &context, |task| {
+                let exchange = exchange.object(py)?;
                 Self::suspend(slf, exchange, route, task);
+                let duty = Duty::Exchange(exchange.clone().unbind());
+                Ok(Owner { engine: slf.clone().unbind(), duty })
             })
         })?
     }
@@ -256,8 +264,7 @@ impl Engine {
             slf.borrow_mut().reactor.reply(token, 204, &route.empty, Body::Copied(b""));
             return Ok(());
         }
-        let hooks = slf.borrow().hooks.clone();
-        let encoded = calls::call(hooks.encode.bind(py), [value])?;
+        let encoded = calls::call(route.hooks.encode.bind(py), [value])?;
         let Ok(bytes) = encoded.cast::<PyBytes>() else {
             return Err(PyTypeError::new_err("encode() gives bytes"));
         };
@@ -307,11 +314,11 @@ impl Engine {
         if is_fatal(py, &error) {
             slf.borrow_mut().fatal = Some(error.clone_ref(py));
         }
-        let cancelled = slf.borrow().runtime.is_cancelled(py, &error);
+        let cancelled = route.runtime.is_cancelled(py, &error);
         if cancelled && matches!(this.reason(), Reason::Gone | Reason::Closing) {
             return;
         }
-        let hooks = slf.borrow().hooks.clone();
+        let hooks = &route.hooks;
         let told = if cancelled && this.reason() == Reason::Deadline {
             hooks.expired.call1(py, (route.deadline.unwrap_or(0.0),))
         } else {

@@ -36,10 +36,13 @@ pub struct Route {
     pub text: Vec<u8>,
     pub octets: Vec<u8>,
     pub empty: Vec<u8>,
+    /// The engine's, so that a request needs no borrow of it for them.
+    pub runtime: Arc<Runtime>,
+    pub hooks: Arc<Hooks>,
 }
 
 impl Route {
-    fn new(endpoint: Py<PyAny>, bare: bool, status: u16, body: u64) -> Route {
+    fn new(engine: &Engine, endpoint: Py<PyAny>, bare: bool, status: u16, body: u64) -> Route {
         let head =
             |kind: &[u8]| reply::render(status, &[(b"content-type".to_vec(), kind.to_vec())]);
         Route {
@@ -53,6 +56,8 @@ impl Route {
             text: head(b"text/plain; charset=utf-8"),
             octets: head(b"application/octet-stream"),
             empty: reply::render(204, &[]),
+            runtime: Arc::clone(&engine.runtime),
+            hooks: Arc::clone(&engine.hooks),
         }
     }
 }
@@ -183,13 +188,13 @@ impl Engine {
             self.router.add(method, pattern, index).map_err(PyValueError::new_err)?;
         }
         let limit = body_bytes.unwrap_or(self.body_limit);
-        let route = Route::new(endpoint, bare, status, limit);
+        let route = Route::new(self, endpoint, bare, status, limit);
         self.routes.push(Arc::new(Route { deadline, streams, ..route }));
         Ok(())
     }
 
     fn set_fallback(&mut self, endpoint: Py<PyAny>) {
-        let route = Route::new(endpoint, false, 200, self.body_limit);
+        let route = Route::new(self, endpoint, false, 200, self.body_limit);
         self.fallback = Some(Arc::new(Route { streams: true, ..route }));
     }
 

@@ -16,6 +16,9 @@ use wire::websocket::Handshake;
 use wire::{Span, percent, query, reply};
 
 pub mod asgi;
+mod lazy;
+
+pub use lazy::Lazy;
 
 /// Unsent bytes of a streamed answer above which writing raises: a writer that ignores `drain`
 /// would otherwise fill the memory (asyncio's transports have no such bound, and users met it).
@@ -91,7 +94,12 @@ impl Exchange {
     }
 
     pub fn set_ended(&self) {
-        self.state.fetch_or(ENDED, Relaxed);
+        self.mark(ENDED);
+    }
+
+    /// Under the GIL; a locked instruction would cost more than the rest of it.
+    fn mark(&self, bits: u8) {
+        self.state.store(self.state.load(Relaxed) | bits, Relaxed);
     }
 
     /// The first reason counts.
@@ -309,7 +317,7 @@ impl Exchange {
                 fields.push((name, value));
             }
         }
-        self.state.fetch_or(STARTED, Relaxed);
+        self.mark(STARTED);
         let rendered = reply::render(status, &fields);
         self.engine.borrow_mut(py).reactor.start(self.token, status, &rendered, length);
         Ok(())
@@ -339,7 +347,7 @@ impl Exchange {
             this.set_ended();
             return Err(socket::too_late());
         }
-        this.state.fetch_or(STARTED | UPGRADED, Relaxed);
+        this.mark(STARTED | UPGRADED);
         Engine::pump_later(engine)?;
         Engine::opened(engine, this.token)
     }

@@ -6,7 +6,6 @@ use crate::engine::Engine;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
-use std::sync::atomic::Ordering::Relaxed;
 use wire::reply;
 
 /// Adds both functions to the module.
@@ -57,7 +56,7 @@ fn asgi_answer(
     if this.is_started() || this.is_ended() || head_only {
         return Ok(false);
     }
-    this.state.fetch_or(STARTED | ENDED, Relaxed);
+    this.mark(STARTED | ENDED);
     let engine = this.engine.bind(py);
     Engine::send(engine, this.token, status, &rendered, &body);
     Engine::pump_later(engine)?;

@@ -9,20 +9,21 @@ use std::sync::Arc;
 
 impl RequestTask {
     /// Makes a task of a coroutine and runs its first step in place, in the context that is
-    /// entered; `suspended` keeps a task that is to go on, before asyncio knows of it.
+    /// entered; `suspended` keeps a task that is to go on, before asyncio knows of it, and says
+    /// whose it is.
     pub fn begin<'py>(
-        owner: Owner,
         runtime: &Arc<Runtime>,
         coroutine: Object<'py>,
         context: &Object<'py>,
-        suspended: impl FnOnce(&Bound<'py, Self>),
+        suspended: impl FnOnce(&Bound<'py, Self>) -> PyResult<Owner>,
     ) -> PyResult<Outcome<'py>> {
         let (py, context) = (coroutine.py(), context.clone().unbind());
-        let task = RequestTask::new(Some(owner), runtime.clone(), coroutine.unbind(), context);
+        let task = RequestTask::new(None, runtime.clone(), coroutine.unbind(), context);
         let task = Bound::new(py, task)?;
         let outcome = runtime.within(&task, || Self::step(&task, runtime, None))?;
         if matches!(outcome, Outcome::Suspended) {
-            suspended(&task);
+            let owner = suspended(&task)?;
+            task.borrow_mut().owner = Some(owner);
             runtime.register(&task)?;
         } else if calls::references(&task) > 1 {
             // Somebody kept it: they see it end.
