@@ -440,6 +440,16 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_lf_ends_no_line() {
+        let text = "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nX: y\r\nZ:\r\n\r\n";
+        head(text);
+        for (at, _) in text.match_indices('\r') {
+            let bare = [&text[..at], &text[at + 1..]].concat();
+            assert_eq!(refusal(&bare), Refusal::Malformed, "{bare:?}");
+        }
+    }
+
+    #[test]
     fn other_versions() {
         assert_eq!(refusal("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), Refusal::Version);
         assert_eq!(refusal("GET / HTTX/1.1\r\nHost: a\r\n\r\n"), Refusal::Malformed);

@@ -1,8 +1,8 @@
 //! HTTP/1.1 as bytes in, events out: no socket, no Python, no clock.
 //!
 //! One idea a file: [`head`] reads a request's head, [`chunked`] a body's framing, [`reply`]
-//! writes a response's head, [`route`] finds who answers, [`query`] what else its target says, [`refusal`] why
-//! not, and [`websocket`] is what a connection may turn into.
+//! writes a response's head, [`route`] finds who answers, [`query`] what is asked of them,
+//! [`refusal`] says why not, and [`websocket`] is what a connection may turn into.
 #![forbid(unsafe_code)]
 
 pub mod chunked;
