@@ -491,3 +491,20 @@ async def test_files_are_sent_as_the_windows_open(serve, tmp_path):
         with pytest.raises(ConnectionResetError):
             await client.get("/shrunk")
         assert (await client.get()).status == 200
+
+
+async def test_hints_come_before_the_answer(serve):
+    async def handler(exchange):
+        exchange.hint([b"</a.css>; rel=preload", b"</b.js>; rel=preload"])
+        return "page"
+
+    async with serve({"GET /": handler}) as site:
+        client = await connect(site)
+        stream = await client.send()
+        assert (await client.reply(stream)).body == b"page"
+        first = client.events[stream][0]
+        assert isinstance(first, h2.events.InformationalResponseReceived)
+        assert [value for name, value in first.headers if name == b"link"] == [
+            b"</a.css>; rel=preload",
+            b"</b.js>; rel=preload",
+        ]

@@ -248,3 +248,21 @@ def test_limits_are_parsed_from_text():
 def test_a_limit_that_cannot_be_is_named(item):
     with pytest.raises(BadSettings, match=item.partition("=")[0]):
         Limits.parse([item])
+
+
+async def test_the_kernel_keeps_little_for_a_client_that_does_not_read(serve):
+    """Slow readers would otherwise take all the memory that TCP may have (benchmarks.slow)."""
+
+    async def large(exchange):
+        return bytes(8_000_000)
+
+    async with serve({"GET /": large}) as site:
+        with small_window() as sock:
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, ("127.0.0.1", site.port))
+            await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await until(lambda: site.server.statistics().bytes_out > 0)
+            peer = await site.peer()
+            for _ in range(100):
+                await peer.get("/missing")
+            assert site.server.statistics().bytes_out < 700_000

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import pytest
 
-from megahertz import App, Body, Request
+from megahertz import App, Body, Request, StreamingResponse
 from megahertz.http import AsgiHost
 from megahertz.testing import Client
 
@@ -180,3 +180,34 @@ def test_any_query_string_is_parsed_as_starlette_does(query):
                 pass
 
     assert ours == starlettes
+
+
+def test_hints_come_before_the_answer_to_those_who_know_them():
+    app = App()
+
+    @app.get("/")
+    async def handler(request: Request) -> str:
+        request.hint("</a.css>; rel=preload")
+        return "page"
+
+    @app.get("/late")
+    async def late(request: Request) -> StreamingResponse:
+        async def pieces():
+            yield b"x" * 10_000
+            with pytest.raises(RuntimeError, match="begun"):
+                request.hint("</a.css>; rel=preload")
+
+        return StreamingResponse(pieces())
+
+    def ask(line: bytes) -> bytes:
+        with client.connect() as peer:
+            peer.sendall(line + b"\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return b"".join(iter(lambda: peer.recv(4096), b""))
+
+    with Client(app) as client:
+        told = ask(b"GET / HTTP/1.1")
+        assert told.startswith(
+            b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n"
+        )
+        assert ask(b"GET / HTTP/1.0").startswith(b"HTTP/1.1 200 OK\r\n")
+        assert ask(b"GET /late HTTP/1.1").endswith(b"0\r\n\r\n")

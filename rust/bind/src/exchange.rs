@@ -299,6 +299,19 @@ impl Exchange {
         self.is_ended()
     }
 
+    fn hint(&self, py: Python<'_>, links: Vec<Vec<u8>>) -> PyResult<()> {
+        if self.is_started() || self.is_ended() {
+            return Err(PyRuntimeError::new_err("the answer has begun already"));
+        }
+        let mut fields = vec![];
+        for link in links {
+            fields.push(answer::field(b"link", &link)?);
+        }
+        let rendered = reply::render(103, &fields);
+        self.engine.borrow_mut(py).reactor.inform(self.token, 103, &rendered);
+        Ok(())
+    }
+
     fn start(&self, py: Python<'_>, status: u16, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         if self.is_started() || self.is_ended() {
             return Err(PyRuntimeError::new_err("the answer has begun already"));

@@ -124,6 +124,23 @@ impl Reactor {
         self.reply(token, refusal.status(), &rendered, body);
     }
 
+    /// Says something before the answer (103, RFC 8297); nothing to a peer of HTTP/1.0, which knows
+    /// no such thing.
+    pub fn inform(&mut self, token: Token, status: u16, rendered: &[u8]) {
+        let Some(conn) = busy(&mut self.conns, token) else { return };
+        if conn.current.stream != Stream::None || conn.current.minor == 0 {
+            return;
+        }
+        if let Layer::Stream(stream) = &mut conn.layer {
+            stream.inform(status, rendered);
+        } else {
+            let tail = conn.outbox.tail(&mut self.spares);
+            tail.extend_from_slice(rendered);
+            tail.extend_from_slice(b"\r\n");
+        }
+        self.flush(token);
+    }
+
     /// Begins a streamed answer; without a length it is chunked, or ends with the connection.
     pub fn start(&mut self, token: Token, status: u16, rendered: &[u8], length: Option<u64>) {
         let mut keep = self.keeps(token);

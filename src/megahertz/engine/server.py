@@ -14,6 +14,7 @@ from typing import Self
 
 from megahertz.engine.native import Engine, ticket_secret
 from megahertz.engine.service import Service
+from megahertz.engine.sockets import limit_unsent
 from megahertz.engine.statistics import ServerStatistics
 from megahertz.engine.tls import Stamp, Tls
 from megahertz.errors import BadRoute, BadSettings, BodyRefused, DeadlineExceeded, Misused
@@ -98,6 +99,7 @@ class Server:
         await self._service.__aenter__()
         loop.add_reader(engine.fileno(), engine.poll)
         for sock in self._sockets:
+            limit_unsent(sock)
             engine.listen(sock.fileno(), secure=self._tls is not None)
         if self._tls is not None:
             self._check = loop.call_later(CERTIFICATE_CHECK, self._reload, engine, self._tls)

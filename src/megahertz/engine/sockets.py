@@ -14,6 +14,14 @@ BACKLOG = 65_535
 struct sock before 5.4). nginx asks for 511, Go for somaxconn; a flash sale opens thousands."""
 
 
+NOT_SENT = 128 * 1024
+"""Bytes that the kernel takes beyond what a client has room for (tcp(7), TCP_NOTSENT_LOWAT; HAProxy
+and H2O set it as well). Without, it keeps up to 4 MiB for each client that does not read, and 2,000
+of those took all memory that TCP may have: nobody else got an answer (`benchmarks.slow`)."""
+
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+
+
 def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     """Sockets bound to every address of `host`, not listening yet.
 
@@ -67,6 +75,12 @@ def listen(sockets: list[socket.socket]) -> None:
     for sock in sockets:
         sock.listen(BACKLOG)
         sock.setblocking(False)
+
+
+def limit_unsent(sock: socket.socket) -> None:
+    """Bounds what the kernel keeps for clients that do not read; accepted sockets inherit it."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, NOT_SENT)
 
 
 def _unix(path: Path, shared: bool) -> socket.socket:

@@ -181,6 +181,18 @@ class Request:
             else:
                 yield piece
 
+    def hint(self, *links: str) -> None:
+        """Tells the client what the answer will need, before it is there (103, RFC 8297).
+
+            request.hint("</style.css>; rel=preload; as=style")
+
+        A client of HTTP/1.0 is told nothing.
+
+        Args:
+            links: values of Link fields (RFC 8288).
+        """
+        self._exchange.hint([link.encode("latin-1") for link in links])
+
     def form(self) -> PendingForm:
         """The form in the body: `async with request.form() as form`, or `await request.form()`.
 

@@ -1,0 +1,184 @@
+"""What good clients get while ten thousand slow ones are there: `python -m benchmarks.slow`.
+
+A process of its own (`--attack`) keeps so many connections that do as little as they can: a request
+head a byte a second, a body a byte a second, answers that nobody reads; with `--tls`, handshakes
+that stop half way. Whoever is closed comes back at once. wrk asks with 64 connections, without the
+slow ones and with them, in turn; the rates of the rounds are compared.
+"""
+
+import itertools
+import json
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from benchmarks import generator
+from benchmarks.limits import raise_limits
+from benchmarks.peer import Peer
+from benchmarks.server import Server, started
+from benchmarks.work import Ask, Point
+from megahertz.load import pair, pinned
+
+GOOD = Point(64)
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "
+BODY = b"POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+READER = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+HANDSHAKE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+PLAIN = (HEAD, BODY, READER)
+
+APP = """
+from megahertz import App, Request
+app = App()
+LARGE = bytes(1_000_000)
+
+@app.get("/")
+async def hello() -> dict[str, str]:
+    return {"msg": "ok"}
+
+@app.get("/large")
+async def large() -> bytes:
+    return LARGE
+
+@app.post("/sink")
+async def sink(request: Request) -> int:
+    return sum([len(piece) async for piece in request.stream()])
+"""
+
+
+class Slow:
+    """One connection; `begin` again after it was closed."""
+
+    def __init__(self, address: tuple[str, int], first: bytes, source: str) -> None:
+        self.address, self.first, self.source = address, first, source
+
+    def begin(self) -> socket.socket:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.bind((self.source, 0))
+        sock.settimeout(20)
+        sock.connect(self.address)
+        sock.sendall(self.first)
+        sock.setblocking(False)
+        return sock
+
+
+def attack(port: int, count: int, secure: bool) -> None:
+    """Keeps the connections until it is ended; says "ready" when all are open."""
+    raise_limits(count)
+    firsts = itertools.cycle((HANDSHAKE,) if secure else PLAIN)
+    poll, slow = select.epoll(), {}
+
+    def begin(one: Slow) -> None:
+        sock = one.begin()
+        slow[sock.fileno()] = one, sock
+        # Not reading is the point: only the end is looked for.
+        poll.register(sock, select.EPOLLRDHUP)
+
+    for index in range(count):
+        begin(Slow(("127.0.0.1", port), next(firsts), f"127.0.0.{2 + index // 20_000}"))
+    print("ready", flush=True)
+    dribble = time.monotonic()
+    while True:
+        for descriptor, _ in poll.poll(0.05):
+            one, sock = slow.pop(descriptor)
+            poll.unregister(descriptor)
+            sock.close()
+            begin(one)
+        if time.monotonic() > dribble + 1:
+            dribble = time.monotonic()
+            for one, sock in slow.values():
+                if one.first is not READER:
+                    _send(sock)
+
+
+def _send(sock: socket.socket) -> None:
+    try:
+        sock.send(b"x")
+    except OSError:
+        pass  # closed: the poll tells
+
+
+@contextmanager
+def attacked(server: Server, count: int, secure: bool) -> Iterator[None]:
+    """While so many slow clients are there."""
+    port = server.base.rpartition(":")[2]
+    command = [sys.executable, "-m", "benchmarks.slow", "--attack", str(count), "--port", port]
+    command += ["--tls"] if secure else []
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        if process.stdout is None or process.stdout.readline() != "ready\n":
+            raise ConnectionError("the slow clients did not get their connections")
+        yield
+        if process.poll() is not None:
+            raise ConnectionError("the slow clients have gone")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def command(folder: Path, count: int, secure: bool) -> list[str]:
+    """`mhz run` with room for all of them."""
+    (folder / "slow_app.py").write_text(APP)
+    options = ["--port", "{port}", "--limit", f"connections={count + 1000}"]
+    if secure:
+        import trustme
+
+        issued = trustme.CA().issue_cert("127.0.0.1")
+        (folder / "chain.pem").write_bytes(issued.cert_chain_pems[0].bytes())
+        (folder / "key.pem").write_bytes(issued.private_key_pem.bytes())
+        options += ["--tls-cert", str(folder / "chain.pem")]
+        options += ["--tls-key", str(folder / "key.pem")]
+    return [sys.executable, "-m", "megahertz", "run", "slow_app:app", *options]
+
+
+def measure(server: Server, count: int, secure: bool, rounds: int, seconds: float) -> list[float]:
+    """The rate with slow clients over the rate without them, by round."""
+    scheme = "https" if secure else "http"
+    base = server.base.replace("http", scheme, 1)
+    found = []
+    for _ in range(rounds):
+        without = generator.load(base, Ask("/"), GOOD, seconds)
+        with attacked(server, count, secure):
+            beside = generator.load(base, Ask("/"), GOOD, seconds)
+        found.append(beside.answers / beside.seconds / (without.answers / without.seconds))
+    return found
+
+
+@click.command()
+@click.option("--clients", default=10_000, show_default=True, help="Slow ones.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--seconds", default=5.0, show_default=True, help="Of each half of a round.")
+@click.option("--tls", is_flag=True, help="Half-open handshakes instead.")
+@click.option("--attack", "count", type=int, hidden=True)
+@click.option("--port", type=int, hidden=True)
+def main(
+    clients: int, rounds: int, seconds: float, tls: bool, count: int | None, port: int
+) -> None:
+    """Share of their rate that 64 good clients keep, as JSON."""
+    if count is not None:
+        return attack(port, count, tls)
+    raise_limits(clients)
+    generator.check()
+    cores = pair()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        peer = Peer("slow", lambda: command(folder, clients, tls))
+        with started(peer, {"PYTHONPATH": name}) as server, pinned(cores[1] if cores else None):
+            shares = measure(server, clients, tls, rounds, seconds)
+    kinds = "half-open TLS" if tls else "heads, bodies, readers"
+    median = round(statistics.median(shares), 3)
+    found = {"slow": clients, "kinds": kinds, "share": median, "rounds": shares}
+    click.echo(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
