@@ -127,6 +127,8 @@ pub struct Socket {
     /// What was read before it was held has not all been looked at.
     pub(crate) behind: bool,
     pinged: bool,
+    /// The peer has not taken all that we sent.
+    stalled: bool,
     unflushed: bool,
 }
 
@@ -142,6 +144,7 @@ impl Socket {
             held: false,
             behind,
             pinged: false,
+            stalled: false,
             unflushed: false,
         }
     }
@@ -157,6 +160,11 @@ impl Socket {
 
     fn waiting(&mut self) -> &mut Waiting {
         self.waiting.get_or_insert_default()
+    }
+
+    /// How long nothing may come from the peer.
+    fn patience(&self) -> u64 {
+        if self.pinged { self.options.ping_timeout } else { quiet(&self.options) }
     }
 
     fn unsent(&self, conn_unsent: usize) -> usize {
@@ -370,15 +378,21 @@ impl Reactor {
                 socket.waiting = None;
             }
         }
-        let (closing, quiet) = (socket.closing, quiet(&socket.options));
         if emptied && !conn.outbox.is_empty() {
-            self.flush(token);
-        } else if !conn.is_sent() {
-            if moved || conn.timeout_at > now + patience {
+            return self.flush(token);
+        }
+        let Some(socket) = &mut conn.socket else { return };
+        let stalled = std::mem::replace(&mut socket.stalled, !emptied);
+        if socket.closing {
+            // `close_timeout` bounds all that is left.
+        } else if !emptied {
+            if moved || !stalled {
                 self.set_timeout(token, now + patience);
             }
-        } else if moved && !closing {
-            self.set_timeout(token, now + quiet);
+        } else if stalled {
+            // What is sent at once leaves the clock alone: it says nothing of the peer.
+            let wait = socket.patience();
+            self.set_timeout(token, now + wait);
         }
     }
 
@@ -538,11 +552,8 @@ impl Reactor {
         };
         conn.timeout_at = now + wait;
         self.wheel.insert(crate::reactor::idle_key(token), now + wait);
-        self.flush(token);
-        // A send moves the timeout; that of a ping stays.
-        if let Some(conn) = self.conn(token).filter(|conn| conn.is_sent()) {
-            conn.timeout_at = now + wait;
-        }
+        // With the others': ten thousand that came together are pinged together.
+        self.flush_later(token);
     }
 }
 
