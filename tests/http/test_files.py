@@ -13,7 +13,7 @@ from megahertz import App, FileResponse
 from megahertz.errors import BadSettings
 from megahertz.http import ranges
 from megahertz.http.encodings import choose
-from megahertz.http.files import Files
+from megahertz.http.folder import Files
 from megahertz.testing import Client
 
 BIG = bytes(range(256)) * 12_000
@@ -239,7 +239,7 @@ def test_a_change_is_seen_after_a_second(folder, monkeypatch):
 
 
 def test_files_kept_open_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("megahertz.http.files.OPEN", 3)
+    monkeypatch.setattr("megahertz.http.folder.OPEN", 3)
     for number in range(5):
         (tmp_path / f"{number}.txt").write_text("x")
     files = Files(tmp_path)

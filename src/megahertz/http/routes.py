@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack
 from megahertz.engine import WEBSOCKET, SocketSettings
 from megahertz.errors import BadRoute, BadSettings
 from megahertz.govern import Policy
-from megahertz.http.files import Files
+from megahertz.http.folder import Files
 from megahertz.http.pattern import Pattern, parse
 from megahertz.http.signature import is_async, read
 from megahertz.http.websocket import Attendance, attendance
