@@ -86,3 +86,29 @@ async def test_a_cancelled_caller_whose_call_never_began_frees_the_place():
     assert await third == "third"
     assert await first
     threads.close()
+
+
+async def test_clean_up_is_never_refused_and_ends_before_its_caller_is_cancelled():
+    threads, begun, go, happened = Threads(1, 0), threading.Event(), threading.Event(), []
+
+    def clean():
+        begun.set()
+        go.wait(20)
+        happened.append("cleaned")
+
+    first = asyncio.create_task(threads.finish(clean))
+    await asyncio.to_thread(begun.wait, 20)
+    second = asyncio.create_task(threads.finish(lambda: happened.append("second")))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await threads.run(lambda: None)
+    first.cancel()
+    second.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    for task in (first, second):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert happened == ["cleaned", "second"]
+    assert threads.statistics().admitted == 0
+    threads.close()

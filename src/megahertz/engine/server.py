@@ -171,7 +171,10 @@ class Server:
         for sock in self._sockets:
             sock.close()
         try:
-            await asyncio.wait_for(self._idle.wait(), grace)
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+                # Its answer is out, but a handler may still be cleaning up.
+                await self._ended(engine)
         except TimeoutError:
             pass
         finally:
@@ -185,10 +188,14 @@ class Server:
         try:
             async with asyncio.timeout(CLEAN_UP):
                 await asyncio.sleep(0)  # sockets' callbacks hear of the end from the loop
-                while engine.statistics()["running"]:  # noqa: ASYNC110 - they tell nobody
-                    await asyncio.sleep(0.001)
+                await self._ended(engine)
         except TimeoutError:
             pass
+
+    @staticmethod
+    async def _ended(engine: Engine) -> None:
+        while engine.statistics()["running"]:  # noqa: ASYNC110 - they tell nobody
+            await asyncio.sleep(0.001)
 
     async def __aexit__(
         self,

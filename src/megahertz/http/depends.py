@@ -150,9 +150,9 @@ def _held_in_threads(threads: Threads) -> Callable[[AbstractContextManager[Any]]
         try:
             yield value
         except BaseException as error:
-            if not await threads.run(bound(manager.__exit__)(type(error), error, None)):
+            if not await threads.finish(bound(manager.__exit__)(type(error), error, None)):
                 raise
         else:
-            await threads.run(bound(manager.__exit__)(None, None, None))
+            await threads.finish(bound(manager.__exit__)(None, None, None))
 
     return held

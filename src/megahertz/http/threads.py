@@ -54,6 +54,22 @@ class Threads:
         pool is free when it ends.
         """
         self._admit()
+        return await self._submit(call)
+
+    async def finish(self, call: Callable[[], T]) -> T:
+        """As `run`, for clean-up, which has to happen: it is never refused, and a caller that is
+        cancelled is so once the call has ended.
+        """
+        with self._lock:
+            self._admitted += 1
+        future = self._submit(call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
+
+    def _submit(self, call: Callable[[], T]) -> "asyncio.Future[T]":
         context = contextvars.copy_context()
         try:
             future = self._pool().submit(context.run, _whole, call)
@@ -62,7 +78,7 @@ class Threads:
             raise
         # Of a call that is cancelled in the queue no line runs: only the future knows of it.
         future.add_done_callback(self._leave)
-        return await asyncio.wrap_future(future)
+        return asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Takes no more calls; those in a thread work on, those that wait are dropped."""
