@@ -3,6 +3,8 @@ import json
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -95,6 +97,20 @@ def test_a_host_without_an_address_exits_with_3():
     result = load("http://nowhere.invalid/")
     assert result.exit_code == 3
     assert "nowhere.invalid" in result.output
+
+
+def test_a_host_that_cannot_be_reached_exits_with_3():
+    """In a network namespace of its own, where not even the loopback is up."""
+    away = ["unshare", "--net", "--map-root-user", sys.executable, "-m", "megahertz", "load"]
+    result = subprocess.run(
+        [*away, "http://127.0.0.1:1/", "-d", "0.1", "--warmup", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 3, result.stderr
+    assert "unreachable" in result.stdout
 
 
 @pytest.mark.parametrize(
