@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 from megahertz.engine import Tls
+from tests.engine.conftest import identity, whole
 
 ROOT = Path(__file__).parents[2]
 HTTP1_IS_SERVED_TOO = {"http2/3.5: Sends invalid connection preface"}
@@ -23,21 +24,11 @@ def h2spec():
 
 @pytest.fixture
 def tls(tmp_path):
-    issued = trustme.CA().issue_cert("127.0.0.1")
-    (tmp_path / "chain").write_bytes(issued.cert_chain_pems[0].bytes())
-    (tmp_path / "key").write_bytes(issued.private_key_pem.bytes())
-    return Tls(certificates=[(tmp_path / "chain", tmp_path / "key")])
+    return Tls(certificates=[identity(tmp_path, "127.0.0.1", ca=trustme.CA())])
 
 
 async def hello(exchange):
     return "hello"
-
-
-async def whole(exchange):
-    while (piece := exchange.read()) != b"":
-        if piece is None:
-            await exchange.readable()
-    return "read"
 
 
 def failed(report: Path) -> tuple[int, set[str]]:

@@ -145,6 +145,29 @@ def serve() -> Callable[..., contextlib.AbstractAsyncContextManager[Site]]:
     return run
 
 
+async def pieces(exchange):
+    """A streamed body, as it comes."""
+    while (piece := exchange.read()) != b"":
+        if piece is None:
+            await exchange.readable()
+        else:
+            yield piece
+
+
+async def whole(exchange) -> bytes:
+    """All of it."""
+    return b"".join([piece async for piece in pieces(exchange)])
+
+
+def identity(folder, *names, ca):
+    """A chain and a key of `ca` for these names, as files."""
+    issued = ca.issue_cert(*names)
+    chain, key = folder / f"{names[0]}.pem", folder / f"{names[0]}.key"
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
+    return chain, key
+
+
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Turns the loop until `condition` holds."""
     async with asyncio.timeout(seconds):

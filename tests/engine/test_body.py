@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.conftest import until
+from tests.engine.conftest import pieces, until, whole
 
 STREAM = {"streams": True}
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -20,18 +20,6 @@ def head(size: int, *fields: str) -> bytes:
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-async def pieces(exchange):
-    while (piece := exchange.read()) != b"":
-        if piece is None:
-            await exchange.readable()
-        else:
-            yield piece
-
-
-async def whole(exchange) -> bytes:
-    return b"".join([piece async for piece in pieces(exchange)])
 
 
 async def ok(exchange) -> str:

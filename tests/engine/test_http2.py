@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megahertz.engine import Answer, Tls
-from tests.engine.conftest import Reply, until
+from tests.engine.conftest import Reply, identity, until, whole
 
 STREAM = {"streams": True}
 
@@ -131,16 +131,6 @@ async def show(exchange):
     ]
 
 
-async def whole(exchange) -> bytes:
-    parts = []
-    while (piece := exchange.read()) != b"":
-        if piece is None:
-            await exchange.readable()
-        else:
-            parts.append(piece)
-    return b"".join(parts)
-
-
 async def test_a_request_looks_as_it_does_over_http1(serve):
     async with serve({"GET /{name}": show}) as site:
         client = await connect(site)
@@ -154,10 +144,7 @@ async def test_a_request_looks_as_it_does_over_http1(serve):
 
 async def test_by_alpn(serve, tmp_path):
     ca = trustme.CA()
-    issued = ca.issue_cert("localhost")
-    (tmp_path / "chain").write_bytes(issued.cert_chain_pems[0].bytes())
-    (tmp_path / "key").write_bytes(issued.private_key_pem.bytes())
-    tls = Tls(certificates=[(tmp_path / "chain", tmp_path / "key")])
+    tls = Tls(certificates=[identity(tmp_path, "localhost", ca=ca)])
     context = ssl.create_default_context()
     ca.configure_trust(context)
     context.set_alpn_protocols(["h2", "http/1.1"])

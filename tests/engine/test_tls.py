@@ -12,24 +12,15 @@ from hypothesis import strategies as st
 
 from megahertz.engine import Answer, Tls, server, ticket_secret
 from megahertz.errors import BadSettings
-from tests.engine.conftest import until
+from tests.engine.conftest import identity, until, whole
 
 CA = trustme.CA()
 """One for the module: a key takes a while."""
 
 
-def files(folder, *names, ca=CA):
-    """A chain and a key for these names, as files."""
-    issued = ca.issue_cert(*names)
-    chain, key = folder / f"{names[0]}.pem", folder / f"{names[0]}.key"
-    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    key.write_bytes(issued.private_key_pem.bytes())
-    return chain, key
-
-
 @pytest.fixture
 def tls(tmp_path):
-    return Tls(certificates=[files(tmp_path, "localhost")])
+    return Tls(certificates=[identity(tmp_path, "localhost", ca=CA)])
 
 
 def client(**versions) -> ssl.SSLContext:
@@ -72,8 +63,8 @@ async def test_older_versions_are_refused(serve, tls):
 async def test_the_certificate_is_the_one_asked_for(serve, tmp_path):
     tls = Tls(
         certificates=[
-            files(tmp_path, "first.test"),
-            files(tmp_path, "second.test", "*.wild.test"),
+            identity(tmp_path, "first.test", ca=CA),
+            identity(tmp_path, "second.test", "*.wild.test", ca=CA),
         ]
     )
     shown = {}
@@ -159,7 +150,7 @@ async def test_changed_files_serve_new_connections_and_wrong_ones_nobody(
         assert await serial() == before
         chain.write_bytes(good[0])
         (tmp_path / "new").mkdir()
-        new_chain, new_key = files(tmp_path / "new", "localhost")
+        new_chain, new_key = identity(tmp_path / "new", "localhost", ca=CA)
         chain.write_bytes(new_chain.read_bytes())
         key.write_bytes(new_key.read_bytes())
         caplog.clear()
@@ -178,7 +169,7 @@ async def test_changed_files_serve_new_connections_and_wrong_ones_nobody(
     ],
 )
 def test_files_that_cannot_serve_are_named(tmp_path, chain, key, message):
-    ours, other = files(tmp_path, "a.test"), files(tmp_path, "b.test")
+    ours, other = identity(tmp_path, "a.test", ca=CA), identity(tmp_path, "b.test", ca=CA)
     paths = {"chain": ours[0], "key": ours[1], "other": other[1], None: tmp_path / "missing"}
     tls = Tls(certificates=[(paths[chain], paths[key])])
 
@@ -216,13 +207,7 @@ async def test_large_bodies_pass_both_ways(serve, tls):
     body = bytes(range(256)) * 20_000
 
     async def echo(exchange):
-        parts = []
-        while (piece := exchange.read()) != b"":
-            if piece is None:
-                await exchange.readable()
-            else:
-                parts.append(piece)
-        return b"".join(parts)
+        return await whole(exchange)
 
     route = (echo, {"streams": True})
     async with serve({"POST /": route}, tls=tls, body_bytes=len(body)) as site:
