@@ -364,7 +364,7 @@ def test_a_stop_says_so_to_every_socket():
     with Client(app) as client:
         with Peer(client, "/") as peer:
             told.next()
-            client._loop.call_soon_threadsafe(client._stop.set)
+            client.stop()
             assert peer.closed() == (1012, "service restart")
         assert told.next() == 1012
 
@@ -384,7 +384,7 @@ def test_a_socket_that_opens_while_the_server_stops_is_told_so():
     with Client(app) as client, client.connect() as raw:
         raw.sendall(HANDSHAKE)
         assert told.next() == "begun"
-        client._loop.call_soon_threadsafe(client._stop.set)
+        client.stop()
         while not client._server._stopped:
             client.statistics()
         go.set()

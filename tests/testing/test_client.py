@@ -77,3 +77,10 @@ def test_a_handler_left_running_is_cancelled(monkeypatch):
 
     assert ended == [True]
     peer.close()
+
+
+def test_a_server_that_has_stopped_is_left_in_peace(echo):
+    with Client(echo) as client:
+        client.stop()
+        client._thread.join()
+        client.stop()

@@ -13,6 +13,7 @@ import json as jsonlib
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -75,7 +76,7 @@ class Client:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self.stop()
         self._thread.join(_PATIENCE)
         if self._failure is not None:
             raise self._failure
@@ -147,6 +148,11 @@ class Client:
     def connect(self) -> socket.socket:
         """A connection to the server, for bytes of your own."""
         return socket.create_connection(("127.0.0.1", self.port), _PATIENCE)
+
+    def stop(self) -> None:
+        """Asks the server to stop, as SIGTERM does, and does not wait; again it does nothing."""
+        with suppress(RuntimeError):  # the loop is closed: it has stopped
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     def statistics(self) -> ServerStatistics:
         """The server's, at this moment."""
