@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), Redis (rooms
-# over machines), Autobahn (WebSocket), wrk and valgrind (benchmarks), Chromium (pages with plots).
+# over machines), Autobahn (WebSocket) and HAProxy (WebSocket over HTTP/2), wrk and valgrind (benchmarks), Chromium (pages with plots).
 # Installs what is missing where that is possible, and otherwise says the command.
 set -euo pipefail
 
@@ -11,6 +11,7 @@ command -v strace >/dev/null || missing+=(strace)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+[[ -x $(PATH=$PATH:/usr/sbin command -v haproxy) ]] || missing+=(haproxy)
 command -v wrk >/dev/null || missing+=(wrk)
 command -v valgrind >/dev/null || missing+=(valgrind)
 command -v chromium >/dev/null || missing+=(chromium)

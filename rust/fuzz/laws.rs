@@ -93,10 +93,12 @@ fn read_frames(data: &[u8], piece: usize, most: usize) -> (Vec<Item>, Option<Fau
 /// Whatever the peer offers, the answer is a head that can be sent.
 pub fn handshake(data: &[u8]) {
     let Ok(Some(head)) = wire::parse(data, &BOUNDS) else { return };
-    let Ok(handshake) = Handshake::read(&head, data) else { return };
-    assert!(handshake.bits.is_none_or(|bits| (9..=15).contains(&bits)));
-    let mut out = vec![];
-    handshake.write(&mut out, true);
-    let lines = String::from_utf8(out).unwrap();
-    assert!(lines.ends_with("\r\n") && lines.matches('\n').count() <= 5);
+    for multiplexed in [false, true] {
+        let Ok(handshake) = Handshake::read(&head, data, multiplexed) else { continue };
+        assert!(handshake.bits.is_none_or(|bits| (9..=15).contains(&bits)));
+        let mut out = vec![];
+        handshake.write(&mut out, true);
+        let lines = String::from_utf8(out).unwrap();
+        assert!(lines.is_empty() || lines.ends_with("\r\n") && lines.matches('\n').count() <= 5);
+    }
 }

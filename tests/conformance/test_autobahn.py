@@ -4,9 +4,13 @@
 a release; otherwise it is all of RFC 6455 and a part of the larger messages and of compression.
 """
 
+import contextlib
 import json
 import os
+import shutil
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,12 +53,40 @@ def echo_app() -> App:
     return app
 
 
-def run(path: str, cases: list[str], folder: Path) -> dict[str, tuple[str, str]]:
+@contextlib.contextmanager
+def direct(server: int, folder: Path) -> Iterator[int]:
+    """The server's own port."""
+    yield server
+
+
+@contextlib.contextmanager
+def over_http2(server: int, folder: Path) -> Iterator[int]:
+    """The port of an HAProxy that makes streams of WebSockets: Autobahn knows no HTTP/2."""
+    haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+    if haproxy is None:
+        pytest.fail("HAProxy is missing: run tests/servers.sh")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        plan = folder / "haproxy.cfg"
+        plan.write_text(
+            "defaults\n mode http\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n"
+            " timeout tunnel 600s\n"
+            f"listen streams\n bind fd@{listener.fileno()}\n"
+            f" server megahertz 127.0.0.1:{server} proto h2 ws h2\n"
+        )
+        command = [haproxy, "-db", "-q", "-f", str(plan)]
+        with subprocess.Popen(command, pass_fds=[listener.fileno()]) as proxy:
+            try:
+                yield listener.getsockname()[1]
+            finally:
+                proxy.terminate()
+
+
+def run(path: str, cases: list[str], folder: Path, *, through=direct) -> dict[str, tuple[str, str]]:
     """What the suite found: how each case behaved, and how it closed."""
     if not WSTEST.exists():
         pytest.fail("Autobahn is missing: run tests/autobahn.sh")
-    with Client(echo_app(), limits=LIMITS) as client:
-        server = {"agent": "megahertz", "url": f"ws://127.0.0.1:{client.port}{path}"}
+    with Client(echo_app(), limits=LIMITS) as client, through(client.port, folder) as port:
+        server = {"agent": "megahertz", "url": f"ws://127.0.0.1:{port}{path}"}
         plan = {"outdir": str(folder), "servers": [server], "cases": cases}
         plan |= {"exclude-cases": [], "exclude-agent-cases": {}}
         (folder / "plan.json").write_text(json.dumps(plan))
@@ -75,6 +107,12 @@ def test_every_rule_of_rfc_6455_is_kept_strictly(path, tmp_path):
     found = run(path, RULES, tmp_path)
     assert wrong(found) == {}
     assert len(found) == 247
+
+
+def test_every_rule_is_kept_over_http2(tmp_path):
+    found = run("/handler", [*RULES, *COMPRESSED], tmp_path, through=over_http2)
+    assert wrong(found) == {}
+    assert len(found) == 247 + len(COMPRESSED)
 
 
 def test_large_and_compressed_messages(tmp_path):

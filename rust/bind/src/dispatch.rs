@@ -11,7 +11,6 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
 use wire::route::WEBSOCKET;
-use wire::websocket::Handshake;
 use wire::{Found, Framing, Refusal};
 
 /// Request bodies above this are left to a handler that can read them piece by piece.
@@ -36,7 +35,7 @@ fn check_upgrade(incoming: &Incoming) -> Result<(), Refusal> {
     if !incoming.head.websocket {
         return Ok(());
     }
-    Handshake::read(&incoming.head, &incoming.bytes).map(drop)
+    incoming.handshake().map(drop)
 }
 
 impl Engine {

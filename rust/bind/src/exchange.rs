@@ -12,7 +12,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use wire::websocket::Handshake;
 use wire::{Span, percent, query, reply};
 
 pub mod asgi;
@@ -348,7 +347,7 @@ impl Exchange {
         headers: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Socket>> {
         let (py, this) = (slf.py(), slf.get());
-        let handshake = Handshake::read(&this.incoming.head, &this.incoming.bytes);
+        let handshake = this.incoming.handshake();
         if this.is_started() || this.is_ended() || !this.incoming.head.websocket {
             return Err(socket::too_late());
         }

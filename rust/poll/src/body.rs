@@ -113,6 +113,9 @@ impl Reactor {
         conn.stage = Stage::Linger;
         conn.intake = None;
         conn.inbound = vec![];
+        if matches!(conn.layer, Layer::Stream(_)) {
+            return self.finish_stream(token);
+        }
         self.set_timeout(token, until);
     }
 

@@ -4,6 +4,7 @@
 //! the head first, and either collects the body (the request is handed over again, whole), or
 //! takes it piece by piece, or answers without having read it.
 use crate::token::Token;
+use wire::websocket::Handshake;
 use wire::{Chunked, Framing, Head, Refusal};
 
 /// Reserved for a body before any of it has come: a claimed length is only a claim.
@@ -50,6 +51,14 @@ impl Incoming {
             Content::Apart(bytes) => bytes,
             Content::Awaited => &[],
         }
+    }
+
+    /// What it says as the opening handshake of a WebSocket.
+    ///
+    /// # Errors
+    /// It cannot be completed: see [`Handshake::read`].
+    pub fn handshake(&self) -> Result<Handshake, Refusal> {
+        Handshake::read(&self.head, &self.bytes, self.multiplexed)
     }
 }
 

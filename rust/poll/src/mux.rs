@@ -17,6 +17,7 @@ mod drive;
 mod pipe;
 mod request;
 mod stream;
+mod tunnel;
 
 pub use stream::Stream;
 
@@ -84,6 +85,7 @@ impl Mux {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(settings.bounds.head as u32)
             .max_send_buffer_size(SEND_BUFFER)
+            .enable_connect_protocol()
             .handshake(pipe.clone());
         let state = State::Shaking(Box::pin(handshake));
         Mux { state, pipe, streams: vec![], waked: Waked::default(), dirty: false }

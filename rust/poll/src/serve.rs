@@ -19,12 +19,19 @@ pub(crate) struct Cursor {
     full: bool,
 }
 
+impl Cursor {
+    /// Over bytes of a connection's own.
+    pub(crate) fn kept(token: Token, buffer: Vec<u8>, full: bool) -> Cursor {
+        Cursor { token, at: 0, end: buffer.len(), buffer, shared: false, full }
+    }
+}
+
 impl Reactor {
     pub(crate) fn dispatch(&mut self, token: Token, flags: EventFlags) {
         match self.conn(token).map(|conn| &conn.layer) {
             Some(Layer::None) => {}
             Some(Layer::Mux(_)) => return self.dispatch_mux(token, flags),
-            Some(Layer::Stream(_)) => return self.progress(token),
+            Some(Layer::Stream(_)) => return self.dispatch_stream(token),
             None => return,
         }
         // Without a flag: an answer that ended outside a batch.
@@ -79,8 +86,7 @@ impl Reactor {
         let conn = &mut self.conns[token.index as usize];
         let full = std::mem::take(&mut conn.readable);
         let buffer = std::mem::take(&mut conn.inbound);
-        let end = buffer.len();
-        self.cursor = Some(Cursor { token, buffer, at: 0, end, shared: false, full });
+        self.cursor = Some(Cursor::kept(token, buffer, full));
     }
 
     pub(crate) fn read(&mut self, token: Token) {
@@ -190,8 +196,7 @@ impl Reactor {
         let mut buffer = std::mem::take(&mut conn.inbound);
         buffer.extend_from_slice(&shared[..count]);
         self.shared = shared;
-        let end = buffer.len();
-        self.cursor = Some(Cursor { token, buffer, at: 0, end, shared: false, full });
+        self.cursor = Some(Cursor::kept(token, buffer, full));
     }
 
     /// The edge was old news; bytes kept from before may still make a request.
@@ -239,7 +244,7 @@ impl Reactor {
         let (token, now) = (cursor.token, self.now);
         let settings = self.settings;
         let conn = self.conns.get_mut(token.index as usize)?;
-        if conn.epoch != token.epoch || conn.fd.is_none() {
+        if conn.epoch != token.epoch || !conn.is_live() {
             self.recycle(cursor);
             return None;
         }

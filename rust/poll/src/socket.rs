@@ -13,7 +13,7 @@
 //! - A held socket is not read (the application has messages enough), and is not pinged either:
 //!   that its pong was not read says nothing of the peer.
 //! - A socket that has sent its close frame is read for the peer's, and what else comes is dropped.
-use crate::conn::{Conn, Stage};
+use crate::conn::{Conn, Layer, Stage};
 use crate::reactor::{Event, Reactor, deadline_key};
 use crate::serve::Cursor;
 use crate::token::Token;
@@ -198,21 +198,19 @@ impl Reactor {
         rendered: &[u8],
         options: Arc<SocketOptions>,
     ) -> bool {
-        let Some(conn) = self.conn(token).filter(|conn| conn.stage == Stage::Busy) else {
+        if self.conn(token).is_none_or(|conn| conn.stage != Stage::Busy) {
             return false;
-        };
+        }
         let bits = handshake.bits.filter(|_| options.compress.is_some());
+        if !self.agree(token, handshake, rendered, bits.is_some()) {
+            return false;
+        }
+        let conn = &mut self.conns[token.index as usize];
         conn.stage = Stage::Socket;
         conn.current = crate::conn::Current::default();
         let quiet = quiet(&options);
         let behind = !conn.inbound.is_empty();
         conn.socket = Some(Box::new(Socket::new(options, bits.unwrap_or(0), behind)));
-        let conn = &mut self.conns[token.index as usize];
-        let tail = conn.outbox.tail(&mut self.spares);
-        tail.extend_from_slice(rendered);
-        handshake.write(tail, bits.is_some());
-        tail.extend_from_slice(&self.date);
-        tail.extend_from_slice(b"\r\n");
         self.statistics.answers += 1;
         self.statistics.sockets += 1;
         self.wheel.remove(deadline_key(token));
@@ -221,6 +219,20 @@ impl Reactor {
         if self.stopping {
             self.close_socket(token, Close::new(RESTART, "service restart"));
         }
+        true
+    }
+
+    /// The head that ends the handshake; false where there is nobody to send it to.
+    fn agree(&mut self, token: Token, handshake: &Handshake, rendered: &[u8], packs: bool) -> bool {
+        let conn = &mut self.conns[token.index as usize];
+        if matches!(conn.layer, Layer::Stream(_)) {
+            return self.open_tunnel(token, handshake, rendered, packs);
+        }
+        let tail = conn.outbox.tail(&mut self.spares);
+        tail.extend_from_slice(rendered);
+        handshake.write(tail, packs);
+        tail.extend_from_slice(&self.date);
+        tail.extend_from_slice(b"\r\n");
         true
     }
 

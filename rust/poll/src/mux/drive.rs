@@ -64,7 +64,7 @@ impl Reactor {
             let resumes = conn.readable && mux.backlog() <= READ_BYTES;
             conn.layer = Layer::Mux(mux);
             for &slot in &waked {
-                self.progress(slot);
+                self.wake_stream(slot);
             }
             if over {
                 return self.end_mux(token);
@@ -142,6 +142,7 @@ impl Reactor {
         self.statistics.requests += 1;
         let now = self.now;
         let conn = &mut self.conns[token.index as usize];
+        let awaited = awaited && !head.websocket;
         let content = if awaited {
             conn.intake = Some(Box::new(Intake::of_frames(&head, now)));
             Content::Awaited
@@ -198,6 +199,10 @@ impl Reactor {
         let Ok(sent) = stream.pump(&mut conn.outbox, &mut self.spares, conn.closing) else {
             return self.drop_stream(token);
         };
+        if conn.socket.is_some() {
+            let moved = conn.outbox.len() < before;
+            return self.socket_flushed(token, moved);
+        }
         if conn.current.wants_drain && conn.outbox.len() <= settings.unsent / 2 {
             conn.current.wants_drain = false;
             self.events.push_back(Event::Drained(token));
@@ -307,7 +312,7 @@ impl Reactor {
     }
 
     /// The peer has given a stream up.
-    fn drop_stream(&mut self, token: Token) {
+    pub(crate) fn drop_stream(&mut self, token: Token) {
         self.touch_parent(token);
         match self.conn(token).map(|conn| conn.stage) {
             Some(Stage::Busy) => self.lose(token),
@@ -381,10 +386,14 @@ impl Reactor {
     pub(crate) fn expire_stream(&mut self, token: Token, key: u32) {
         let (now, settings) = (self.now, self.settings);
         let Some(conn) = self.conn(token) else { return };
-        if !conn.outbox.is_empty() {
+        let socket = conn.socket.is_some();
+        if socket || !conn.outbox.is_empty() {
             if conn.timeout_at > now {
                 let at = conn.timeout_at;
                 return self.wheel.insert(key, at);
+            }
+            if socket && conn.outbox.is_empty() {
+                return self.socket_timeout(token);
             }
             self.statistics.stalled += 1;
             return self.drop_stream(token);

@@ -8,7 +8,8 @@ use wire::{Bounds, Field, Framing, Head, Refusal, Span};
 /// # Errors
 /// It says too much, or what RFC 9113 section 8.3.1 forbids and h2 lets pass.
 pub fn lay_out(parts: &Parts, ended: bool, bounds: &Bounds) -> Result<(Head, Box<[u8]>), Refusal> {
-    if parts.method == Method::CONNECT {
+    let websocket = is_websocket(parts);
+    if parts.method == Method::CONNECT && (!websocket || ended) {
         return Err(Refusal::Unsupported);
     }
     let target = parts.uri.path_and_query();
@@ -21,7 +22,9 @@ pub fn lay_out(parts: &Parts, ended: bool, bounds: &Bounds) -> Result<(Head, Box
     }
     let host = host(parts)?;
     let mut page = Page { bytes: vec![], most: bounds.head };
-    let method = page.write(parts.method.as_str().as_bytes())?;
+    // As an opening handshake has it over HTTP/1.1 (RFC 8441 section 5).
+    let method = if websocket { "GET" } else { parts.method.as_str() };
+    let method = page.write(method.as_bytes())?;
     let path = page.write(parts.uri.path().as_bytes())?;
     let query = page.write(parts.uri.query().unwrap_or_default().as_bytes())?;
     let mut fields = vec![];
@@ -53,14 +56,21 @@ pub fn lay_out(parts: &Parts, ended: bool, bounds: &Bounds) -> Result<(Head, Box
             path,
             query,
             minor: 1,
-            framing: framing(parts, ended)?,
+            framing: if websocket { Framing::Length(0) } else { framing(parts, ended)? },
             keep: true,
-            websocket: false,
+            websocket,
             expects: parts.headers.get(header::EXPECT).is_some_and(is_continue),
             fields: fields.into(),
         },
         bytes,
     ))
+}
+
+/// CONNECT with a `:protocol` of websocket (RFC 8441 section 4).
+fn is_websocket(parts: &Parts) -> bool {
+    let protocol = parts.extensions.get::<h2::ext::Protocol>();
+    parts.method == Method::CONNECT
+        && protocol.is_some_and(|name| name.as_str().eq_ignore_ascii_case("websocket"))
 }
 
 /// `:authority`, or Host where there is none; both have to agree.

@@ -22,6 +22,8 @@ pub struct Stream {
     /// Octets handed over whose room the peer has not got back.
     held: usize,
     ended: bool,
+    /// What to tell the peer when it breaks off halfway.
+    broken: Reason,
 }
 
 impl Stream {
@@ -31,7 +33,8 @@ impl Stream {
         body: Option<RecvStream>,
         respond: SendResponse<Bytes>,
     ) -> Stream {
-        Stream { parent, waker, body, respond, send: None, held: 0, ended: false }
+        let broken = Reason::INTERNAL_ERROR;
+        Stream { parent, waker, body, respond, send: None, held: 0, ended: false, broken }
     }
 
     /// A status before the answer: 100, 103.
@@ -47,6 +50,12 @@ impl Stream {
         self.send = Some(self.respond.send_response(head, whole).map_err(|_| Reset)?);
         self.ended = whole;
         Ok(())
+    }
+
+    /// Agrees to become a tunnel; its end by force is a reset like TCP's (RFC 8441 section 5).
+    pub fn open_tunnel(&mut self, parts: &[&[u8]]) -> Result<(), Reset> {
+        self.broken = Reason::CANCEL;
+        self.start(200, parts, false)
     }
 
     /// Sends what the peer's window takes; the last of it ends the stream where `last`.
@@ -103,6 +112,26 @@ impl Stream {
         Ok(())
     }
 
+    /// Appends octets of a tunnel until there are `most`; gives whether the peer has ended it.
+    pub fn receive_octets(&mut self, into: &mut Vec<u8>, most: usize) -> Result<bool, Reset> {
+        let mut context = Context::from_waker(&self.waker);
+        let mut ended = false;
+        while into.len() < most && !ended {
+            let Some(body) = &mut self.body else { return Ok(true) };
+            match body.poll_data(&mut context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(data))) => {
+                    self.held += data.len();
+                    into.extend_from_slice(&data);
+                }
+                Poll::Ready(Some(Err(_))) => return Err(Reset),
+                Poll::Ready(None) => ended = true,
+            }
+        }
+        self.release();
+        Ok(ended)
+    }
+
     /// What was handed over is done with: the peer may send as much again.
     pub fn release(&mut self) {
         let held = std::mem::take(&mut self.held);
@@ -128,7 +157,7 @@ impl Stream {
             return;
         }
         match &mut self.send {
-            Some(send) => send.send_reset(Reason::INTERNAL_ERROR),
+            Some(send) => send.send_reset(self.broken),
             None => self.respond.send_reset(Reason::CANCEL),
         }
     }

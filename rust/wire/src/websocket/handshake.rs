@@ -11,18 +11,20 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// A request that may become a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handshake {
-    /// What proves that the key was read.
-    pub accept: String,
+    /// What proves that the key was read; `None` over HTTP/2, whose frames prove enough.
+    pub accept: Option<String>,
     /// The window, in bits, that the peer allows us to compress with, where it offers to.
     pub bits: Option<u8>,
 }
 
 impl Handshake {
-    /// Reads the fields of a request whose Upgrade names websocket.
+    /// Reads the fields of a request whose Upgrade, or over HTTP/2 whose `:protocol`, names
+    /// websocket.
     ///
     /// # Errors
-    /// 426 for another version than 13, 400 for a key that is none.
-    pub fn read(head: &Head, bytes: &[u8]) -> Result<Handshake, Refusal> {
+    /// 426 for another version than 13, over HTTP/2 400 as it has no Upgrade; 400 for a key that
+    /// is none.
+    pub fn read(head: &Head, bytes: &[u8], multiplexed: bool) -> Result<Handshake, Refusal> {
         let (mut key, mut version, mut bits) = (None, None, None);
         for field in &head.fields {
             let (name, value) = (field.name.of(bytes), field.value.of(bytes));
@@ -39,24 +41,30 @@ impl Handshake {
             }
         }
         if version != Some(b"13") {
-            return Err(Refusal::UpgradeRequired);
+            let refusal = if multiplexed { Refusal::Malformed } else { Refusal::UpgradeRequired };
+            return Err(refusal);
+        }
+        if multiplexed {
+            return Ok(Handshake { accept: None, bits });
         }
         let key = key.ok_or(Refusal::Malformed)?;
         if STANDARD.decode(key).map_or(0, |nonce| nonce.len()) != 16 {
             return Err(Refusal::Malformed);
         }
-        Ok(Handshake { accept: accept(key), bits })
+        Ok(Handshake { accept: Some(accept(key)), bits })
     }
 
-    /// Appends the fields that agree to it, behind a status line of 101; `compress` takes up the peer's offer.
+    /// Appends the fields that agree to it, behind a status line of 101 (200 over HTTP/2);
+    /// `compress` takes up the peer's offer.
     pub fn write(&self, out: &mut Vec<u8>, compress: bool) {
         use std::io::Write as _;
         // Writing to a Vec cannot fail.
-        let _ = write!(
-            out,
-            "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {}\r\n",
-            self.accept
-        );
+        if let Some(accept) = &self.accept {
+            let _ = write!(
+                out,
+                "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n"
+            );
+        }
         let Some(bits) = self.bits.filter(|_| compress) else { return };
         out.extend_from_slice(
             b"sec-websocket-extensions: permessage-deflate; server_no_context_takeover; \
@@ -151,7 +159,7 @@ mod tests {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let bounds = Bounds { head: 4096, fields: 16, target: 1024 };
         let head = parse(text.as_bytes(), &bounds).unwrap().unwrap();
-        Handshake::read(&head, text.as_bytes())
+        Handshake::read(&head, text.as_bytes(), false)
     }
 
     fn bits(offers: &str) -> Option<u8> {
@@ -161,7 +169,7 @@ mod tests {
     #[test]
     fn the_example_of_rfc_6455() {
         let handshake = read(&format!("{KEY}{VERSION}")).unwrap();
-        assert_eq!(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(handshake.accept.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert_eq!(handshake.bits, None);
     }
 
@@ -205,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_answer_names_what_was_agreed() {
-        let handshake = Handshake { accept: "x".into(), bits: Some(10) };
+        let handshake = Handshake { accept: Some("x".into()), bits: Some(10) };
         let mut out = vec![];
         handshake.write(&mut out, true);
         let text = String::from_utf8(out).unwrap();
