@@ -366,8 +366,15 @@ class Engine:
         """Accepts from a listening socket, by TLS where `secure`; the descriptor is duplicated."""
     def set_tls(self, config: TlsConfig) -> None:
         """What connections of secure sockets begin with from now on."""
-    def stop(self) -> None:
-        """Stops accepting, closes idle connections, lets running requests finish."""
+    def unlisten(self) -> None:
+        """Stops accepting; what queues is left to others who accept from the same sockets."""
+    def stop(self, spread: float = 0.0) -> None:
+        """Stops accepting, closes idle connections, lets running requests finish.
+
+        WebSockets are told to go one after the other, the last after `spread` seconds.
+        """
+    def end_streams(self, most: int) -> int:
+        """Cancels so many handlers of event streams and ends their answers; how many are left."""
     def close(self) -> None:
         """Cancels what runs and closes everything."""
     def broadcast(self, room: str, data: str | bytes, skip: Socket | None = None) -> int:

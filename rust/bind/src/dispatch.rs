@@ -315,6 +315,9 @@ impl Engine {
         }
         let cancelled = route.runtime.is_cancelled(py, &error);
         if cancelled && matches!(this.reason(), Reason::Gone | Reason::Closing) {
+            if this.is_endless() {
+                Self::finish_stream(slf, this);
+            }
             return;
         }
         let hooks = &route.hooks;

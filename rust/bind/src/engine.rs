@@ -258,9 +258,30 @@ impl Engine {
         self.panic_next = true;
     }
 
-    fn stop(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.borrow_mut().reactor.stop();
+    fn unlisten(&mut self) {
+        self.reactor.unlisten();
+    }
+
+    #[pyo3(signature = (spread=0.0))]
+    fn stop(slf: &Bound<'_, Self>, spread: f64) -> PyResult<()> {
+        slf.borrow_mut().reactor.stop((spread * 1e9) as u64);
         Self::pump_later(slf)
+    }
+
+    fn end_streams(slf: &Bound<'_, Self>, most: usize) -> PyResult<usize> {
+        let py = slf.py();
+        let endless: Vec<_> = {
+            let engine = slf.borrow();
+            let all = engine.running.values().filter(|(_, exchange)| {
+                exchange.get().is_endless() && exchange.get().reason() == Reason::None
+            });
+            all.map(|(task, exchange)| (task.clone_ref(py), exchange.clone_ref(py))).collect()
+        };
+        let left = endless.len().saturating_sub(most);
+        for (task, exchange) in endless.into_iter().take(most) {
+            Self::cancel(&task.into_bound(py), exchange.get(), Reason::Closing)?;
+        }
+        Ok(left)
     }
 
     /// Sends to every socket of a room, but for one; gives how many took it.

@@ -41,6 +41,10 @@ const STARTED: u8 = 1;
 const ENDED: u8 = 2;
 const TAKEN: u8 = 4;
 const UPGRADED: u8 = 8;
+const ENDLESS: u8 = 16;
+
+/// Server-sent events: answers that no handler means to complete.
+const EVENTS: &[u8] = b"text/event-stream";
 
 #[pyclass(frozen, module = "megahertz._core")]
 pub struct Exchange {
@@ -90,6 +94,11 @@ impl Exchange {
 
     pub fn is_upgraded(&self) -> bool {
         self.state.load(Relaxed) & UPGRADED != 0
+    }
+
+    /// An answer that goes on until somebody ends it.
+    pub fn is_endless(&self) -> bool {
+        self.state.load(Relaxed) & (ENDLESS | ENDED) == ENDLESS
     }
 
     pub fn set_ended(&self) {
@@ -320,6 +329,9 @@ impl Exchange {
         for item in headers.try_iter()? {
             let (name, value): (Vec<u8>, Vec<u8>) = item?.extract()?;
             let (name, value) = answer::field(&name, &value)?;
+            if name == b"content-type" && value.starts_with(EVENTS) {
+                self.mark(ENDLESS);
+            }
             if name == b"content-length" {
                 let text = String::from_utf8_lossy(&value);
                 let parsed = text.parse::<u64>();

@@ -196,7 +196,8 @@ impl Reactor {
     /// peer does not take the next answer for the rest of this one.
     pub fn end(&mut self, token: Token) {
         let Some(conn) = busy(&mut self.conns, token) else { return };
-        let keep = conn.current.keep && !self.stopping;
+        // Its head said so: a server that stops since then keeps its word for a while.
+        let keep = conn.current.keep;
         match conn.current.stream {
             Stream::Exact(left) if left > 0 => return self.abort(token),
             Stream::Chunks => {
@@ -234,7 +235,7 @@ impl Reactor {
     pub(crate) fn answered(&mut self, token: Token, keep: bool) {
         self.statistics.answers += 1;
         self.wheel.remove(deadline_key(token));
-        let timeout_at = self.now + self.settings.idle_timeout;
+        let timeout_at = self.now + self.idle_patience();
         let Some(conn) = self.conn(token) else { return };
         conn.stage = Stage::Idle;
         conn.closing |= !keep;
@@ -243,7 +244,11 @@ impl Reactor {
             return self.finish_stream(token);
         }
         conn.timeout_at = timeout_at;
-        if conn.intake.is_some() && !self.leave_body(token) {
+        let unread = conn.intake.is_some();
+        if self.stopping {
+            self.set_timeout(token, timeout_at);
+        }
+        if unread && !self.leave_body(token) {
             self.part(token);
         }
         // The cursor that brought the request goes on by itself, and sends what it gathered.
@@ -254,7 +259,7 @@ impl Reactor {
 
     /// Sends what waits, as far as the peer takes it.
     pub(crate) fn flush(&mut self, token: Token) {
-        let (now, settings) = (self.now, self.settings);
+        let (now, settings, patience) = (self.now, self.settings, self.idle_patience());
         let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
         if conn.epoch != token.epoch {
             return;
@@ -291,7 +296,7 @@ impl Reactor {
                 }
             }
         } else if sent > 0 && conn.stage == Stage::Idle {
-            conn.timeout_at = now + settings.idle_timeout;
+            conn.timeout_at = now + patience;
         }
     }
 

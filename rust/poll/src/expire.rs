@@ -14,7 +14,9 @@ impl Reactor {
         for key in due {
             let index = key / 2;
             let token = Token { index, epoch: self.conns[index as usize].epoch };
-            if key % 2 == 1 {
+            if key % 2 == 1 && self.is_socket(token) {
+                self.tell_restart(token);
+            } else if key % 2 == 1 {
                 self.statistics.expired += 1;
                 self.events.push_back(Event::Expired(token));
             } else {
@@ -24,7 +26,7 @@ impl Reactor {
     }
 
     fn timeout(&mut self, token: Token) {
-        let (now, settings) = (self.now, self.settings);
+        let (now, settings, stopping) = (self.now, self.settings, self.stopping);
         let key = crate::reactor::idle_key(token);
         let Some(conn) = self.conn(token) else { return };
         match conn.layer {
@@ -54,6 +56,7 @@ impl Reactor {
                 self.statistics.stalled += 1;
                 self.close(token);
             }
+            Stage::Idle if stopping && conn.served > 0 => self.last_look(token),
             Stage::Idle => {
                 self.statistics.idled += 1;
                 self.close(token);

@@ -26,6 +26,7 @@ mod accept;
 mod answer;
 mod body;
 mod conn;
+mod drain;
 mod expire;
 mod intake;
 mod mux;

@@ -1,12 +1,12 @@
 //! The epoll set and the queue of what it has to say.
 use crate::answer::Prepared;
-use crate::conn::{Conn, Layer, Stage};
+use crate::conn::{Conn, Layer};
 use crate::intake::Incoming;
 use crate::outbox::Spares;
 use crate::rooms::Rooms;
 use crate::serve::Cursor;
 use crate::settings::Settings;
-use crate::socket::{Message, RESTART};
+use crate::socket::Message;
 use crate::statistics::Statistics;
 use crate::token::Token;
 use crate::wheel::Wheel;
@@ -27,9 +27,6 @@ use wire::websocket::{Close, Deflater, Inflater};
 
 pub(crate) const LISTENER: u64 = 1 << 63;
 const TIMER: u64 = u64::MAX;
-/// When the server stops, a connection without a request so far has this long to send one (Go's
-/// Shutdown: 5 s).
-const NEWCOMER: u64 = 1_000_000_000;
 /// Events a turn; more wait for the next one.
 const BATCH: usize = 512;
 /// The shared read buffer: a pipelined batch or a large piece of a body in one system call.
@@ -276,54 +273,6 @@ impl Reactor {
     pub fn local(&self, token: Token) -> Option<SocketAddr> {
         let fd = self.carrier(token)?.fd.as_ref()?;
         SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok()
-    }
-
-    /// Stops accepting, closes what is idle and lets what runs finish; ends in [`Event::Idle`].
-    pub fn stop(&mut self) {
-        // Who stands in the accept queue was promised an answer: closing would reset them.
-        for listener in 0..self.listeners.len() {
-            self.accept(listener);
-        }
-        self.stopping = true;
-        self.listeners.clear();
-        self.accept_again = None;
-        for index in 0..self.conns.len() {
-            let conn = &self.conns[index];
-            let token = Token { index: index as u32, epoch: conn.epoch };
-            if conn.socket.is_some() {
-                self.close_socket(token, Close::new(RESTART, "service restart"));
-                continue;
-            }
-            if conn.stage == Stage::Mux {
-                self.set_timeout(token, self.now + NEWCOMER);
-                self.shut_down_mux(token);
-                continue;
-            }
-            if conn.fd.is_none() || conn.stage != Stage::Idle {
-                continue;
-            }
-            if conn.served == 0 {
-                self.set_timeout(token, self.now + NEWCOMER);
-            } else {
-                // Closed once a read has shown that no request is on its way in.
-                self.ready.push_back((token, EventFlags::IN));
-            }
-        }
-        self.wake();
-    }
-
-    /// Closes everything; gives the connections whose requests were being answered.
-    pub fn close_all(&mut self) -> Vec<Token> {
-        self.stop();
-        let mut busy = vec![];
-        for index in 0..self.conns.len() {
-            let token = Token { index: index as u32, epoch: self.conns[index].epoch };
-            if self.conns[index].stage == Stage::Busy {
-                busy.push(token);
-            }
-            self.close(token);
-        }
-        busy
     }
 
     pub(crate) fn open(&self, token: Token) -> Option<&Conn> {

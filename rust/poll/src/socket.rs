@@ -217,7 +217,7 @@ impl Reactor {
         self.set_timeout(token, self.now + quiet);
         self.revisit(token);
         if self.stopping {
-            self.close_socket(token, Close::new(RESTART, "service restart"));
+            self.tell_restart(token);
         }
         true
     }

@@ -7,6 +7,7 @@ serves whole batches (see ARCHITECTURE.md, "A poller inside the asyncio loop").
 import asyncio
 import dataclasses
 import logging
+import math
 import socket
 from collections.abc import Sequence
 from types import TracebackType
@@ -25,6 +26,15 @@ CLEAN_UP = 1.0
 Kubernetes adds to a termination grace that ran out in a preStop hook."""
 
 
+PACE = 0.001
+"""Seconds between two WebSockets or event streams that are told to go, so that a thousand clients
+come back in a second. HAProxy has close-spread-time for it, off by default; Envoy spreads over its
+--drain-time-s, 600."""
+
+STEP = 0.1
+"""Seconds between two looks for event streams to end; requests that came before the stop may still
+begin some."""
+
 _BROKEN = {
     400: "the body's framing is malformed",
     408: "the body arrives slower than allowed",
@@ -41,6 +51,15 @@ CERTIFICATE_CHECK = 10.0
 """Seconds between two looks at the files of TLS: a renewal is in use as soon."""
 
 log = logging.getLogger("megahertz")
+
+
+async def _end_streams(engine: Engine, spread: float) -> None:
+    """Ends what would go on for ever, a share each step."""
+    part = STEP / max(spread, STEP)
+    share = math.ceil(engine.end_streams(0) * part) or 1
+    while True:
+        engine.end_streams(share)
+        await asyncio.sleep(STEP)
 
 
 def _expired(seconds: float) -> DeadlineExceeded:
@@ -155,11 +174,19 @@ class Server:
             engine.set_fallback(service.fallback)
         return engine
 
-    async def stop(self, grace: float = 30.0) -> None:
+    async def stop(
+        self, grace: float = 30.0, *, spread: float | None = None, handed_over: bool = False
+    ) -> None:
         """Stops accepting, lets running requests finish, then closes and leaves the service.
+
+        Connections are closed behind their next answer, or once they have been quiet for a second.
+        WebSockets are told to come back (1012) and event streams are ended one after the other.
 
         Args:
             grace: seconds after which what still runs is cancelled ("server closed").
+            spread: seconds from the first to the last of those; None is a millisecond for each
+                connection, and at most half of the grace.
+            handed_over: others accept from the same sockets, and get what queues.
         """
         engine = self._engine
         if engine is None or self._stopped:
@@ -167,9 +194,14 @@ class Server:
         self._stopped = True
         if self._check is not None:
             self._check.cancel()
-        engine.stop()
+        if handed_over:
+            engine.unlisten()
+        if spread is None:
+            spread = min(engine.statistics()["connections"] * PACE, grace / 2)
+        engine.stop(spread)
         for sock in self._sockets:
             sock.close()
+        ends = asyncio.create_task(_end_streams(engine, spread))
         try:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
@@ -178,6 +210,7 @@ class Server:
         except TimeoutError:
             pass
         finally:
+            ends.cancel()
             engine.close()
             await self._cancelled(engine)
             asyncio.get_running_loop().remove_reader(engine.fileno())
