@@ -126,6 +126,12 @@ class Exchange:
         """What the peer has shown, its own certificate first, as DER; empty once it has gone."""
     def hint(self, links: Sequence[bytes]) -> None:
         """Sends 103 Early Hints with these Link fields, before the answer (RFC 8297)."""
+    def answer(self, answer: Answer) -> None:
+        """Answers whole while the handler goes on; nothing where the peer has gone.
+
+        Raises:
+            RuntimeError: the answer has begun already.
+        """
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Begins a streamed answer; chunked unless `headers` has a content-length."""
     def write(self, data: bytes) -> bool:

@@ -1,18 +1,21 @@
 """The shapes that everything composes by.
 
 A route, a limit, a trace, a gateway and an RPC method are all `Handler`s, and whatever stands in
-front of one is a `Layer`: a function from handler to handler.
+front of one is a `Layer`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, runtime_checkable
 
 Handler = Callable[[Any], Awaitable[Any]]
 """`async def handler(request) -> response`."""
 
-Layer = Callable[[Handler], Handler]
-"""Takes the next handler, gives one that does something before, after or instead of it."""
+Layer = Callable[[Handler], Handler] | Callable[[Any], AsyncGenerator[Any, Any]]
+"""One of two. Either takes the next handler, and gives one that does something before, after or
+instead of it. Or is `async def layer(request)` with one `answer = yield`: what comes before runs
+before the handler, what comes after once the answer is sent, exactly once, whatever ends the
+request. One that is an async context manager too is entered with the application."""
 
 
 class Broker(Protocol):

@@ -369,3 +369,46 @@ async def test_a_large_answer_of_a_handler_that_waited_is_sent_at_once(serve):
     async with serve({"GET /": large}) as site:
         peer = await site.peer()
         assert len((await asyncio.wait_for(peer.get("/"), 5)).body) == 1_000_000
+
+
+async def test_a_handler_may_answer_and_go_on(serve):
+    """What it does then holds up neither the answer nor the next request."""
+    go, ended = asyncio.Event(), []
+
+    async def handler(exchange):
+        exchange.answer(Answer(b"done", 201))
+        with pytest.raises(RuntimeError, match="has begun already"):
+            exchange.answer(Answer(b"twice"))
+        await go.wait()
+        ended.append(exchange.closed)
+        return "nobody hears this"
+
+    async with serve({"GET /": handler, "GET /next": hello}) as site:
+        peer = await site.peer()
+        first, second = await peer.get("/"), await peer.get("/next")
+        assert (first.status, first.body, second.status) == (201, b"done", 200)
+        peer.reset()
+        assert not ended
+        go.set()
+        await site.server.stop()
+    assert ended == [True]
+    assert site.service.failures == []
+
+
+async def test_an_answer_to_a_peer_that_has_gone_is_nothing(serve):
+    reached, answered = asyncio.Event(), []
+
+    async def handler(exchange):
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            answered.append(exchange.answer(Answer(b"done")))
+
+    async with serve({"GET /": handler}) as site:
+        peer = await site.peer()
+        await peer.send(request("GET", "/"))
+        await reached.wait()
+        peer.close()
+        await site.server.stop()
+    assert answered == [None]

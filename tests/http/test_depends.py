@@ -3,7 +3,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from megahertz import App, Depends, Header, HTTPError, Request, StreamingResponse
+from megahertz import App, Depends, Header, HTTPError, Request, Router, StreamingResponse
 from megahertz.errors import BadRoute
 from megahertz.testing import Client
 
@@ -218,3 +218,242 @@ def test_a_stream_that_the_annotation_hides_is_a_loud_500():
 
     assert reply.status_code == 500
     assert "annotate it" in reply.text
+
+
+def test_the_chain_of_a_circle_is_named():
+    async def first(value: int) -> int:
+        return value
+
+    async def second(value: Annotated[int, Depends(first)]) -> int:
+        return value
+
+    first.__annotations__["value"] = Annotated[int, Depends(second)]
+    app = App()
+    app.get("/", dependencies=[Depends(first)])(lambda: "never")
+
+    with pytest.raises(BadRoute, match=r"first -> .*second -> .*first"):
+        _ = app.routes
+
+
+def ends(happened, name, **options):
+    async def dependency():
+        happened.append(f"{name} begins")
+        try:
+            yield name
+        finally:
+            happened.append(f"{name} ends")
+
+    return Depends(dependency, **options)
+
+
+def test_a_request_ends_after_the_answer_and_a_function_before():
+    sent, happened = threading.Event(), []
+    app = App()
+
+    async def session():
+        yield
+        await app.threads.run(sent.wait)
+        happened.append("session ends")
+
+    @app.get("/", dependencies=[Depends(session), ends(happened, "brief", scope="function")])
+    async def handler() -> StreamingResponse:
+        def pieces():
+            happened.append("stream")
+            yield "ok"
+
+        return StreamingResponse(pieces())
+
+    with Client(app) as client:
+        assert client.get("/").text == "ok"
+        sent.set()
+    assert happened == ["brief begins", "brief ends", "stream", "session ends"]
+
+
+def test_what_ends_late_cannot_depend_on_what_ends_early():
+    brief = ends([], "brief", scope="function")
+
+    async def late(brief: Annotated[str, brief]):
+        yield brief
+
+    async def early(late: Annotated[str, Depends(late)]):
+        yield late
+
+    app = App()
+    app.get("/", dependencies=[Depends(late)])(lambda: "never")
+    with pytest.raises(BadRoute, match=r"late ends after the answer .* depends on .*dependency"):
+        _ = app.routes
+
+
+def test_a_dependency_sees_the_error_itself_also_behind_a_layer():
+    """A session that commits at the end must not commit what a layer sees as an answer."""
+    seen = []
+
+    async def session():
+        try:
+            yield
+        except HTTPError as error:
+            seen.append(error.status_code)
+            raise
+        else:
+            seen.append("commit")
+
+    def layer(next):
+        return next
+
+    async def handler() -> None:
+        raise HTTPError(409, "no")
+
+    app = App(layers=[layer])
+    app.get("/", dependencies=[Depends(session)])(handler)
+    with Client(app) as client:
+        assert client.get("/").status_code == 409
+    assert seen == [409]
+
+
+@pytest.mark.parametrize("scope", ["request", "function"])
+def test_a_dependency_cannot_hide_the_error(scope):
+    async def hiding():
+        try:
+            yield
+        except HTTPError:
+            pass
+
+    def hiding_in_a_thread():
+        try:
+            yield
+        except HTTPError:
+            pass
+
+    async def handler() -> None:
+        raise HTTPError(409, "no")
+
+    app = App()
+    some = [Depends(hiding, scope=scope), Depends(hiding_in_a_thread, scope=scope)]
+    app.get("/", dependencies=some)(handler)
+    with Client(app) as client:
+        assert client.get("/").status_code == 409
+
+
+def test_the_dependencies_of_routers_come_first():
+    happened = []
+
+    def mark(name):
+        def dependency():
+            happened.append(name)
+
+        return Depends(dependency)
+
+    app = App(dependencies=[mark("app")])
+    part = Router(dependencies=[mark("router")])
+
+    @part.get("/", dependencies=[mark("route")])
+    async def handler(_: Annotated[None, mark("parameter")]) -> str:
+        return "ok"
+
+    app.include(part, "/part")
+    with Client(app) as client:
+        assert client.get("/part/").text == "ok"
+    assert happened == ["app", "router", "route", "parameter"]
+
+
+@pytest.mark.parametrize("wrong", [user, Depends()], ids=["function", "empty"])
+def test_dependencies_are_depends(wrong):
+    with pytest.raises(BadRoute, match="a list of Depends"):
+        App(dependencies=[wrong])
+
+
+def test_something_that_cannot_be_called_is_refused():
+    app = App()
+    app.get("/", dependencies=[Depends("user")])(lambda: "never")
+    with pytest.raises(BadRoute, match="takes a function or a class"):
+        _ = app.routes
+
+
+def test_overrides_take_the_place_of_dependencies_and_of_theirs():
+    async def database() -> str:
+        raise AssertionError("not in a test")
+
+    async def rows(database: Annotated[str, Depends(database)]) -> str:
+        return f"rows of {database}"
+
+    app = App()
+
+    @app.get("/")
+    async def handler(rows: Annotated[str, Depends(rows)]) -> str:
+        return rows
+
+    async def fake(name: str = "memory") -> str:
+        return name
+
+    app.dependency_overrides[database] = fake
+    with Client(app) as client:
+        assert client.get("/").text == "rows of memory"
+        assert client.get("/?name=sqlite").text == "rows of sqlite"
+
+
+class Settings:
+    pass
+
+
+def test_an_app_scoped_dependency_is_made_at_the_start_and_ended_at_the_stop():
+    happened = []
+
+    async def settings() -> str:
+        happened.append("settings")
+        return "here"
+
+    def pool(where: Annotated[str, Depends(settings)], kept: Annotated[Settings, Depends()]):
+        happened.append(f"pool {where}")
+        yield f"pool {where} {type(kept).__name__}"
+        happened.append("pool ends")
+
+    def plain(pool: Annotated[str, Depends(pool)]) -> str:
+        return pool.upper()
+
+    app = App()
+
+    @app.get("/")
+    async def handler(
+        pool: Annotated[str, Depends(pool, scope="app")],
+        plain: Annotated[str, Depends(plain, scope="app")],
+    ) -> list[str]:
+        return [pool, plain]
+
+    for _ in range(2):
+        happened.clear()
+        with Client(app) as client:
+            assert happened == ["settings", "pool here"]
+            client.get("/")
+            assert client.get("/").json() == ["pool here Settings", "POOL HERE SETTINGS"]
+        assert happened == ["settings", "pool here", "pool ends"]
+
+
+def test_an_app_scoped_dependency_has_no_request():
+    async def pool(request: Request) -> None: ...
+
+    app = App()
+    app.get("/", dependencies=[Depends(pool, scope="app")])(lambda: "never")
+    with pytest.raises(BadRoute, match="it may only depend on what does"):
+        _ = app.routes
+
+
+def test_an_app_scoped_circle_is_refused():
+    async def circle(value: int) -> int:
+        return value
+
+    circle.__annotations__["value"] = Annotated[int, Depends(circle)]
+    app = App()
+    app.get("/", dependencies=[Depends(circle, scope="app")])(lambda: "never")
+    with pytest.raises(BadRoute, match="depends on itself"):
+        _ = app.routes
+
+
+def test_an_object_may_be_a_dependency():
+    class Checker:
+        async def __call__(self, token: str = ""):
+            yield token or "none"
+
+    async def handler(token: Annotated[str, Depends(Checker())]) -> str:
+        return token
+
+    assert ask(handler, "/?token=a").text == "a"

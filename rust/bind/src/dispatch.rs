@@ -244,14 +244,7 @@ impl Engine {
             return Ok(());
         }
         if let Ok(answer) = value.cast::<Answer>() {
-            let answer = answer.borrow();
-            if let Some(parts) = answer.parts() {
-                let (status, body) = (answer.status(), Body::Parts(parts.clone()));
-                slf.borrow_mut().reactor.reply(token, status, answer.rendered(), body);
-                return Ok(());
-            }
-            let body = answer.body_bytes(py);
-            Self::send(slf, token, answer.status(), answer.rendered(), &body);
+            Self::write_answer(slf, token, &answer.borrow());
             return Ok(());
         }
         if let Ok(text) = value.cast_exact::<PyString>() {
@@ -269,6 +262,16 @@ impl Engine {
         };
         Self::send(slf, token, status, &route.json, bytes);
         Ok(())
+    }
+
+    /// Answers whole, from memory or from a file.
+    pub fn write_answer(slf: &Bound<'_, Self>, token: poll::Token, answer: &Answer) {
+        if let Some(parts) = answer.parts() {
+            let (status, body) = (answer.status(), Body::Parts(parts.clone()));
+            return slf.borrow_mut().reactor.reply(token, status, answer.rendered(), body);
+        }
+        let body = answer.body_bytes(slf.py());
+        Self::send(slf, token, answer.status(), answer.rendered(), &body);
     }
 
     /// Answers whole, with a body that may be large.

@@ -2,7 +2,7 @@
 //!
 //! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
 use crate::address::Address;
-use crate::answer;
+use crate::answer::{self, Answer};
 use crate::engine::{Engine, Wait};
 use crate::socket::{self, Socket, SocketSettings};
 use poll::{Incoming, Piece, Token};
@@ -345,6 +345,20 @@ impl Exchange {
         let rendered = reply::render(status, &fields);
         self.engine.borrow_mut(py).reactor.start(self.token, status, &rendered, length);
         Ok(())
+    }
+
+    fn answer(slf: &Bound<'_, Self>, answer: &Bound<'_, Answer>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        if this.is_started() {
+            return Err(PyRuntimeError::new_err("the answer has begun already"));
+        }
+        if this.is_ended() {
+            return Ok(()); // The peer has gone.
+        }
+        this.mark(STARTED | ENDED);
+        let engine = this.engine.bind(py);
+        Engine::write_answer(engine, this.token, &answer.borrow());
+        Engine::pump_later(engine)
     }
 
     /// Whether the peer asks to become a WebSocket.

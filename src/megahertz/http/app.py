@@ -16,10 +16,12 @@ from megahertz.http.endpoint import (
     compile_route,
     nearest,
 )
+from megahertz.http.ends import Ends
 from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
 from megahertz.http.routes import Declared, Router
+from megahertz.http.shared import Overrides, Shared
 from megahertz.http.signature import is_async
 from megahertz.http.state import State
 from megahertz.http.threads import Threads
@@ -40,6 +42,7 @@ class App(Router):
             request; a mapping that it yields begins every `request.state`.
         resources: opened in order before the lifespan, closed in reverse after it.
         layers: what stands in front of every route, the outermost first.
+        dependencies: `Depends(...)` that are called before every handler, for what they do.
         debug: answers with the traceback of an unknown error; not for production.
 
     Example:
@@ -57,13 +60,16 @@ class App(Router):
         lifespan: Lifespan | None = None,
         resources: Iterable[Resource] = (),
         layers: Iterable[Layer] = (),
+        dependencies: Iterable[Any] = (),
         debug: bool = False,
     ) -> None:
-        super().__init__(policy=policy, layers=layers)
+        super().__init__(policy=policy, layers=layers, dependencies=dependencies)
         self.title = title
         self.debug = debug
         self.state = State()
         self.threads = Threads()
+        self.dependency_overrides: Overrides = {}
+        self._shared = Shared(self.threads, self.dependency_overrides)
         self._lifespan = lifespan
         self._resources = list(resources)
         self._errors: dict[type[BaseException], ErrorHandler] = {}
@@ -129,6 +135,9 @@ class App(Router):
                 if app._lifespan is not None:
                     yielded = await stack.enter_async_context(app._lifespan(app))
                     self._seed.update(yielded if isinstance(yielded, Mapping) else {})
+            for layer in self._opened():
+                await stack.enter_async_context(layer)
+            await self._shared.open(await stack.enter_async_context(Ends()))
             self._open = stack.pop_all()
         return self
 
@@ -142,6 +151,11 @@ class App(Router):
         found = dict.fromkeys(router for router in self.family() if isinstance(router, App))
         return list(found)
 
+    def _opened(self) -> list[Resource]:
+        """The layers that live as long as the application; each once, however often it stands."""
+        layers: list[Any] = [layer for router in self.family() for layer in router._layers]
+        return list({id(layer): layer for layer in layers if isinstance(layer, Resource)}.values())
+
     def _compile(self) -> list[Route]:
         around = Surroundings(
             app=self,
@@ -149,6 +163,7 @@ class App(Router):
             threads=self.threads,
             settle=self._settle,
             errors=self._errors,
+            shared=self._shared,
         )
         seen: dict[tuple[str, str], Declared] = {}
         made = []
@@ -157,11 +172,13 @@ class App(Router):
             made.append((declared, _compiled(declared, around)))
         return [route for _, route in made] + list(_stems(made, seen))
 
-    def _settle(self, request: Request, error: Exception) -> Answer | None:
+    async def _settle(self, request: Request, error: Exception) -> Answer | None:
         handler = nearest(self._errors, error)
-        if handler is not None and not is_async(handler):
-            return answer_of(handler(request, error), problem(error).status_code)
-        if handler is not None or not foreseen(error):
+        if handler is not None:
+            value = handler(request, error)
+            value = await value if is_async(handler) else value
+            return answer_of(value, problem(error).status_code)
+        if not foreseen(error):
             return None
         report(error, f"{request.method} {request.path}")
         return problem(error)

@@ -1,17 +1,21 @@
 """A declared WebSocket route as the engine calls it.
 
 The opening request goes through the same parts as any other: rate limit, bulkhead, layers,
-dependencies, parameters. Layers stand around the handler for as long as the socket lives; one
-that answers by itself denies the handshake.
+dependencies, parameters. Layers stand around the handler, and those that are generators end with
+the socket; one that answers by itself denies the handshake.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from megahertz.engine import Answer, Callbacks, Exchange, Route, Socket
 from megahertz.errors import RemoteProtocolError, WebSocketDisconnect
 from megahertz.http.bind import compile_binder
-from megahertz.http.endpoint import Surroundings, depending, governed, guarded
+from megahertz.http.depends import Dependencies, depending
+from megahertz.http.endpoint import Surroundings, governed, guarded, plan_of
+from megahertz.http.ends import Ends
+from megahertz.http.layers import begun, lasts
 from megahertz.http.problems import report
 from megahertz.http.request import Place
 from megahertz.http.response import Response
@@ -32,9 +36,11 @@ def compile_socket(declared: Declared, socket: Attendance, around: Surroundings)
         BadRoute: the signature does not fit the pattern with its prefixes.
     """
     place = Place(around.app, declared.pattern.names, around.seed)
-    attend = _attended(_bound(declared, place, around), declared, socket, place)
-    for layer in reversed(declared.layers):
-        attend = layer(attend)
+    plan = plan_of(declared, place, around)
+    call = _bound(declared, place, around, plan)
+    lasting = plan.lasting or any(map(lasts, declared.layers))
+    attend = begun(_attended(call, declared, socket, place, lasting), declared.layers)
+    attend = _lasting(attend) if lasting else attend
 
     def endpoint(exchange: Exchange) -> Awaitable[Any]:
         return attend(WebSocket(exchange, place, socket.settings))
@@ -50,11 +56,12 @@ def compile_socket(declared: Declared, socket: Attendance, around: Surroundings)
     )
 
 
-def _bound(declared: Declared, place: Place, around: Surroundings) -> Attend:
+def _bound(declared: Declared, place: Place, around: Surroundings, plan: Dependencies) -> Attend:
     """The handler with its parameters."""
     signature = read(declared.handler, place.names, declared.where, whole=True)
-    if any(item.source == "depends" for item in signature.parameters):
-        return depending(declared, signature, place, around)
+    if declared.depends(signature):
+        plan.lay(declared.dependencies)
+        return depending(declared.handler, signature, plan, around.threads)
     return compile_binder(
         declared.handler,
         signature,
@@ -65,8 +72,38 @@ def _bound(declared: Declared, place: Place, around: Surroundings) -> Attend:
     )
 
 
-def _attended(call: Attend, declared: Declared, socket: Attendance, place: Place) -> Attend:
-    callbacks = None if socket.received is None else _callbacks(declared, socket, place)
+def _lasting(attend: Attend) -> Attend:
+    """What has begun ends with the socket: here, or where its callbacks hear of the end."""
+
+    async def attended(websocket: WebSocket) -> Any:
+        websocket._ends = ends = Ends()
+        try:
+            answer = await attend(websocket)
+        except BaseException as error:
+            await ends.close(error)
+        else:
+            ends.answer = answer
+            if not websocket.forgotten:
+                await ends.close()
+            return answer
+
+    return attended
+
+
+def _ending(closed: Callable[[WebSocket, int, str], Any]) -> Callable[[WebSocket, int, str], Any]:
+    async def ended(websocket: WebSocket, code: int, reason: str) -> None:
+        async with websocket._ends:
+            result = closed(websocket, code, reason)
+            if inspect.isawaitable(result):
+                await result
+
+    return ended
+
+
+def _attended(
+    call: Attend, declared: Declared, socket: Attendance, place: Place, lasting: bool
+) -> Attend:
+    callbacks = None if socket.received is None else _callbacks(declared, socket, place, lasting)
 
     async def attend(websocket: WebSocket) -> Answer:
         try:
@@ -91,7 +128,7 @@ ACCEPTED = Response()
 """What layers see of a request that became a socket; it is not sent."""
 
 
-def _callbacks(declared: Declared, socket: Attendance, place: Place) -> Callbacks:
+def _callbacks(declared: Declared, socket: Attendance, place: Place, lasting: bool) -> Callbacks:
     def make(handle: Socket) -> WebSocket:
         return WebSocket.again(handle, place, socket.settings)
 
@@ -101,4 +138,5 @@ def _callbacks(declared: Declared, socket: Attendance, place: Place) -> Callback
 
     assert socket.received is not None
     assert socket.closed is not None
-    return Callbacks(make, socket.received, socket.closed, failed)
+    closed = _ending(socket.closed) if lasting else socket.closed
+    return Callbacks(make, socket.received, closed, failed)

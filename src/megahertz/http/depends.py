@@ -2,117 +2,194 @@
 
 The tree of `Depends` is laid flat at start-up, dependencies before those who need them. A request
 walks the list once; each result has a fixed place in a list that the binders index.
+
+Rules: what comes after a yield runs exactly once, in reverse, and sees the error that ended the
+handler (`ends.py`). By its scope that is once the answer is sent ("request": as in FastAPI from
+0.118 on), once the handler has returned ("function"), or when the application stops ("app").
 """
 
-import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import (
-    AbstractContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-)
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 from megahertz.errors import BadRoute
 from megahertz.http.bind import Bound, compile_binder
+from megahertz.http.ends import Ends
 from megahertz.http.params import Dependency
-from megahertz.http.request import Place, Request
-from megahertz.http.signature import Signature, is_async, read
+from megahertz.http.request import Place
+from megahertz.http.shared import Shared, held_in_threads
+from megahertz.http.signature import Signature, is_async, read, yields
 from megahertz.http.threads import Threads, bound
 
-Step = Callable[[Request, list[Any], AsyncExitStack], Any]
-"""Solves one dependency: `await step(request, solved, stack)` is its result."""
+Step = Callable[[Any, list[Any], Ends], Any]
+"""Solves one dependency: `await step(request, solved, brief)` is its result; what it enters for
+the length of the handler is in `brief`."""
 
 
-@dataclass(slots=True)
 class Dependencies:
-    """What the routes' dependencies need to know while they are laid flat.
+    """One route's dependencies, as they are laid flat.
 
-    Attributes:
+    Args:
         place: what the route's requests share.
         threads: for `def` functions.
         where: for messages.
         rest: the path parameter that may be empty.
+        shared: what lives as long as the application, and what tests put in others' place.
+
+    Attributes:
         steps: in the order of solving.
+        lasting: something ends after the answer is sent.
+        brief: something ends before that.
+        body: one of them has the body as a parameter.
     """
 
-    place: Place
-    threads: Threads
-    where: str
-    rest: str | None
-    steps: list[Step] = field(default_factory=list)
-    _places: dict[Callable[..., Any], int] = field(default_factory=dict)
-    _open: list[Callable[..., Any]] = field(default_factory=list)
+    def __init__(
+        self, place: Place, threads: Threads, where: str, rest: str | None, shared: Shared
+    ) -> None:
+        self._place, self._threads, self._where, self._rest = place, threads, where, rest
+        self._shared = shared
+        self._places: dict[tuple[Callable[..., Any], str], int] = {}
+        self._open: list[tuple[Callable[..., Any], str]] = []
+        self.steps: list[Step] = []
+        self.lasting = self.brief = self.body = False
+
+    def lay(self, first: Iterable[Dependency]) -> None:
+        """Those that nobody takes the result of, before the handler's own.
+
+        Raises:
+            BadRoute: a dependency that depends on itself, or cannot be bound.
+        """
+        for dependency in first:
+            self._place_of(dependency)
 
     def bind(self, handler: Callable[..., Any], signature: Signature) -> Bound:
         """`handler` as a function of a request and the solved dependencies.
 
         Raises:
-            BadRoute: a dependency that depends on itself, or cannot be bound.
+            BadRoute: as `lay`.
         """
         wanted = [item.kind for item in signature.parameters if item.source == "depends"]
         return compile_binder(
             handler,
             signature,
-            self.place,
-            where=self.where,
-            rest=self.rest,
+            self._place,
+            where=self._where,
+            rest=self._rest,
             given=True,
             solved=tuple(self._place_of(dependency) for dependency in wanted),
         )
 
     def _place_of(self, dependency: Dependency) -> int:
-        call = dependency.call
-        assert call is not None
-        if dependency.cached and call in self._places:
-            return self._places[call]
-        name = getattr(call, "__qualname__", repr(call))
-        if call in self._open:
-            raise BadRoute(f"{self.where}: {name} depends on itself")
-        self._open.append(call)
-        where = f"{self.where}: dependency {name}"
-        signature = read(call, self.place.names, where, whole=True)
-        step = self._step(call, signature)
+        call = self._shared.chosen(dependency, self._where)
+        scope = dependency.scope or ("request" if _ends(call) else "")
+        key = (call, scope)
+        if dependency.cached and key in self._places:
+            return self._places[key]
+        self._check(call, scope)
+        self._open.append(key)
+        self.steps.append(self._step(call, scope))
         self._open.pop()
-        self.steps.append(step)
-        if dependency.cached:
-            self._places[call] = len(self.steps) - 1
+        self._places.setdefault(key, len(self.steps) - 1)
         return len(self.steps) - 1
 
-    def _step(self, call: Callable[..., Any], signature: Signature) -> Step:
-        if inspect.isasyncgenfunction(call):
-            return _entered(self.bind(asynccontextmanager(call), signature))
-        if inspect.isgeneratorfunction(call):
-            held = _held_in_threads(self.threads)
-            managers = self.bind(contextmanager(call), signature)
-            return _entered(lambda request, solved: held(managers(request, solved)))
+    def _check(self, call: Callable[..., Any], scope: str) -> None:
+        if call in (open_ for open_, _ in self._open):
+            chain = " -> ".join(name_of(one) for one in [*(it for it, _ in self._open), call])
+            raise BadRoute(f"{self._where}: {name_of(call)} depends on itself: {chain}")
+        outer = next((it for it, kind in reversed(self._open) if kind == "request"), None)
+        if scope == "function" and _ends(call) and outer is not None:
+            raise BadRoute(
+                f"{self._where}: {name_of(outer)} ends after the answer (scope='request') and "
+                f"depends on {name_of(call)}, which ends before it (scope='function')"
+            )
+
+    def _step(self, call: Callable[..., Any], scope: str) -> Step:
+        where = f"{self._where}: dependency {name_of(call)}"
+        if scope == "app":
+            return _shared(self._shared.want(call, where))
+        signature = read(call, self._place.names, where, whole=True)
+        self.body |= any(item.source == "body" for item in signature.parameters)
+        if _ends(call):
+            brief = scope == "function"
+            self.brief, self.lasting = self.brief or brief, self.lasting or not brief
+            return self._entered(call, signature, brief)
         if is_async(call):
             return _awaited(self.bind(call, signature))
         if isinstance(call, type):
             return _made(self.bind(call, signature))
-        return _threaded(self.bind(bound(call), signature), self.threads)
+        return _threaded(self.bind(bound(call), signature), self._threads)
+
+    def _entered(self, call: Callable[..., Any], signature: Signature, brief: bool) -> Step:
+        if yields(call):
+            make = self.bind(call, signature)
+
+            async def step(request: Any, solved: list[Any], ends: Ends) -> Any:
+                return await (ends if brief else request._ends).begin(make(request, solved))
+
+            return step
+        held = held_in_threads(self._threads)
+        managers = self.bind(contextmanager(call), signature)
+
+        async def enter(request: Any, solved: list[Any], ends: Ends) -> Any:
+            manager = held(managers(request, solved))
+            return await (ends if brief else request._ends).enter(manager)
+
+        return enter
 
 
-def takes_body(signature: Signature, names: Sequence[str], where: str) -> bool:
-    """Whether it or one of its dependencies, which are no circle, has the body as a parameter."""
-    calls = [item.kind.call for item in signature.parameters if item.source == "depends"]
-    return any(item.source == "body" for item in signature.parameters) or any(
-        takes_body(read(call, names, where, whole=True), names, where) for call in calls
-    )
+def depending(
+    handler: Callable[..., Any], signature: Signature, plan: Dependencies, threads: Threads
+) -> Callable[[Any], Any]:
+    """The handler after its dependencies, and before the end of those that end first.
+
+    Raises:
+        BadRoute: a dependency that depends on itself, or cannot be bound.
+    """
+    waits = is_async(handler)
+    bind = plan.bind(handler if waits else bound(handler), signature)
+    steps = tuple(plan.steps)
+
+    async def call(request: Any, brief: Ends = NONE) -> Any:
+        solved: list[Any] = []
+        for step in steps:
+            solved.append(await step(request, solved, brief))
+        made = bind(request, solved)
+        return await (made if waits else threads.run(made))
+
+    async def briefly(request: Any) -> Any:
+        async with Ends() as brief:
+            value = await call(request, brief)
+            brief.answer = value
+        return value
+
+    inner = briefly if plan.brief else call
+
+    async def ending(request: Any) -> Any:
+        begun = request._ends.count()
+        try:
+            return await inner(request)
+        except BaseException as error:
+            # Now, and not with the layers' ends: to those in front it may become an answer.
+            await request._ends.close(error, begun)
+
+    return ending if plan.lasting else inner
 
 
-async def solve(steps: Sequence[Step], request: Request, stack: AsyncExitStack) -> list[Any]:
-    """The results of all steps; what must be cleaned up is on the stack."""
-    solved: list[Any] = []
-    for step in steps:
-        solved.append(await step(request, solved, stack))
-    return solved
+NONE = Ends()
+"""For routes on which nothing ends with the handler."""
+
+
+def name_of(call: Callable[..., Any]) -> str:
+    """For messages."""
+    return getattr(call, "__qualname__", None) or repr(call)
+
+
+def _ends(call: Callable[..., Any]) -> bool:
+    return yields(call) or yields(call, waiting=False)
 
 
 def _awaited(make: Bound) -> Step:
-    async def step(request: Request, solved: list[Any], stack: AsyncExitStack) -> Any:
+    async def step(request: Any, solved: list[Any], brief: Ends) -> Any:
         return await make(request, solved)
 
     return step
@@ -121,38 +198,21 @@ def _awaited(make: Bound) -> Step:
 def _made(make: Bound) -> Step:
     """Of a class: making an object is not worth a thread."""
 
-    async def step(request: Request, solved: list[Any], stack: AsyncExitStack) -> Any:
+    async def step(request: Any, solved: list[Any], brief: Ends) -> Any:
         return make(request, solved)
 
     return step
 
 
 def _threaded(make: Bound, threads: Threads) -> Step:
-    async def step(request: Request, solved: list[Any], stack: AsyncExitStack) -> Any:
+    async def step(request: Any, solved: list[Any], brief: Ends) -> Any:
         return await threads.run(make(request, solved))
 
     return step
 
 
-def _entered(make: Bound) -> Step:
-    async def step(request: Request, solved: list[Any], stack: AsyncExitStack) -> Any:
-        return await stack.enter_async_context(make(request, solved))
+def _shared(value: Callable[[], Any]) -> Step:
+    async def step(request: Any, solved: list[Any], brief: Ends) -> Any:
+        return value()
 
     return step
-
-
-def _held_in_threads(threads: Threads) -> Callable[[AbstractContextManager[Any]], Any]:
-    """A plain context manager as an async one; neither end of it runs on the loop."""
-
-    @asynccontextmanager
-    async def held(manager: AbstractContextManager[Any]) -> AsyncIterator[Any]:
-        value = await threads.run(manager.__enter__)
-        try:
-            yield value
-        except BaseException as error:
-            if not await threads.finish(bound(manager.__exit__)(type(error), error, None)):
-                raise
-        else:
-            await threads.finish(bound(manager.__exit__)(None, None, None))
-
-    return held

@@ -6,20 +6,22 @@ endpoint itself.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from megahertz.engine import Answer, Exchange, Route
 from megahertz.errors import BadSettings, RateLimited
 from megahertz.govern import GCRA, Bulkhead
 from megahertz.http.bind import compile_binder
-from megahertz.http.depends import Dependencies, solve, takes_body
+from megahertz.http.depends import Dependencies, depending
+from megahertz.http.layers import lasting, lasts, layered
 from megahertz.http.params import MISSING
 from megahertz.http.problems import problem
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
 from megahertz.http.routes import Declared
+from megahertz.http.shared import Shared
 from megahertz.http.signature import Signature, is_async, read
 from megahertz.http.stream import Deferred
 from megahertz.http.threads import Threads, bound
@@ -38,13 +40,15 @@ class Surroundings:
         threads: for `def` handlers and plain iterators.
         settle: the answer to an error that somebody foresaw, or None; for layers.
         errors: error handlers by the error's class.
+        shared: the dependencies that live as long as the application.
     """
 
     app: Any
     seed: Mapping[str, Any]
     threads: Threads
-    settle: Callable[[Request, Exception], Answer | None]
+    settle: Callable[[Request, Exception], Awaitable[Answer | None]]
     errors: Mapping[type[BaseException], ErrorHandler]
+    shared: Shared
 
 
 def compile_route(declared: Declared, around: Surroundings) -> Route:
@@ -55,7 +59,8 @@ def compile_route(declared: Declared, around: Surroundings) -> Route:
     """
     place = Place(around.app, declared.pattern.names, around.seed)
     signature = read(declared.handler, place.names, declared.where, whole=True)
-    call = _handled(declared, signature, place, around)
+    plan = plan_of(declared, place, around)
+    call = _handled(declared, signature, place, around, plan)
     bare = call is declared.handler
     outer = governed(call, bare, declared, place)
     if any(is_async(handler) for handler in around.errors.values()):
@@ -68,35 +73,70 @@ def compile_route(declared: Declared, around: Surroundings) -> Route:
         status=declared.status,
         deadline=declared.policy.deadline,
         streams=is_async(declared.handler)
-        and not takes_body(signature, place.names, declared.where),
+        and not (plan.body or any(item.source == "body" for item in signature.parameters)),
         body_bytes=declared.body_bytes,
     )
 
 
+def plan_of(declared: Declared, place: Place, around: Surroundings) -> Dependencies:
+    """The route's dependencies, to be laid flat."""
+    rest = declared.pattern.rest
+    return Dependencies(place, around.threads, declared.where, rest, around.shared)
+
+
 def _handled(
-    declared: Declared, signature: Signature, place: Place, around: Surroundings
+    declared: Declared,
+    signature: Signature,
+    place: Place,
+    around: Surroundings,
+    plan: Dependencies,
 ) -> Callable[..., Any]:
     """The handler with its arguments, layers and streams."""
-    handler, layers = declared.handler, declared.layers
-    if any(item.source == "depends" for item in signature.parameters):
-        call = depending(declared, signature, place, around)
-        return _layered(call, declared, place, around) if layers else _requested(call, place)
-    waits = is_async(handler)
-    if waits and not layers and not signature.parameters and not _may_stream(signature):
-        return handler
+    threads, layers = around.threads, declared.layers
+    if declared.depends(signature):
+        plan.lay(declared.dependencies)
+        call = depending(declared.handler, signature, plan, threads)
+    elif layers:
+        call = _bound(declared, signature, place, threads, given=True)
+    else:
+        return _direct(declared, signature, place, threads)
+    if layers:
+        call = layered(call, layers, declared.status, around.settle)
+    if plan.lasting or any(map(lasts, layers)):
+        return lasting(call, partial(Request, place=place), declared.status, threads)
+    outer = _requested(call, place)
+    return _streamed(outer, threads) if layers or _may_stream(signature) else outer
+
+
+def _direct(
+    declared: Declared, signature: Signature, place: Place, threads: Threads
+) -> Callable[..., Any]:
+    """With nothing before it; one that takes nothing is the endpoint itself."""
+    streams = _may_stream(signature)
+    if is_async(declared.handler) and not signature.parameters and not streams:
+        return declared.handler
+    call = _bound(declared, signature, place, threads)
+    return _streamed(call, threads) if streams else call
+
+
+def _bound(
+    declared: Declared,
+    signature: Signature,
+    place: Place,
+    threads: Threads,
+    *,
+    given: bool = False,
+) -> Call:
+    waits = is_async(declared.handler)
     call = compile_binder(
-        handler if waits else bound(handler),
+        declared.handler if waits else bound(declared.handler),
         signature,
         place,
         where=declared.where,
         rest=declared.pattern.rest,
-        given=bool(layers),
+        given=given,
     )
-    if not waits:
-        call = _threaded(call, around.threads)
-    if layers:
-        return _layered(call, declared, place, around)
-    return _streamed(call, around.threads) if _may_stream(signature) else call
+    return call if waits else _threaded(call, threads)
 
 
 def _may_stream(signature: Signature) -> bool:
@@ -133,54 +173,11 @@ def _streamed(call: Call, threads: Threads) -> Call:
     return endpoint
 
 
-def depending(
-    declared: Declared, signature: Signature, place: Place, around: Surroundings
-) -> Callable[[Request], Awaitable[Any]]:
-    """The handler after its dependencies, and their clean-up after it."""
-    threads, handler = around.threads, declared.handler
-    dependencies = Dependencies(place, threads, declared.where, declared.pattern.rest)
-    waits, streams = is_async(handler), _may_stream(signature) and not declared.layers
-    bind = dependencies.bind(handler if waits else bound(handler), signature)
-    steps = tuple(dependencies.steps)
-
-    async def call(request: Request) -> Any:
-        async with AsyncExitStack() as stack:
-            solved = await solve(steps, request, stack)
-            made = bind(request, solved)
-            value = await (made if waits else threads.run(made))
-            if streams and isinstance(value, Deferred):
-                return await value.deliver(request._exchange, threads)
-            return value
-
-    return call
-
-
-def _requested(call: Callable[[Request], Awaitable[Any]], place: Place) -> Call:
+def _requested(call: Call, place: Place) -> Call:
     def endpoint(exchange: Exchange) -> Awaitable[Any]:
         return call(Request(exchange, place))
 
     return endpoint
-
-
-def _layered(call: Call, declared: Declared, place: Place, around: Surroundings) -> Call:
-    async def handler(request: Request) -> Any:
-        try:
-            value = await call(request)
-        except Exception as error:
-            answer = around.settle(request, error)
-            if answer is None:
-                raise
-            return answer
-        return answer_of(value, declared.status)
-
-    chain: Callable[[Request], Awaitable[Any]] = handler
-    for layer in reversed(declared.layers):
-        chain = layer(chain)
-
-    def endpoint(exchange: Exchange) -> Awaitable[Any]:
-        return chain(Request(exchange, place))
-
-    return _streamed(endpoint, around.threads)
 
 
 def governed(call: Callable[..., Any], bare: bool, declared: Declared, place: Place) -> Any:

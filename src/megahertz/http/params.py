@@ -6,7 +6,7 @@ TypedDict or pydantic model is the JSON body, `Request` is the request, anything
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class Missing:
@@ -77,6 +77,9 @@ class Body(Marker):
     source = "body"
 
 
+Scope = Literal["function", "request", "app"]
+
+
 @dataclass(frozen=True, slots=True)
 class Dependency:
     """A function whose result is a parameter; see `Depends`.
@@ -84,21 +87,28 @@ class Dependency:
     Attributes:
         call: the function; None is the annotated type itself.
         cached: called once a request, however often it is depended on.
+        scope: when what comes after its yield runs; None is "request".
     """
 
     call: Callable[..., Any] | None
-    cached: bool
+    cached: bool = True
+    scope: Scope | None = None
 
 
-def Depends(call: Callable[..., Any] | None = None, *, use_cache: bool = True) -> Any:
+def Depends(
+    call: Callable[..., Any] | None = None, *, use_cache: bool = True, scope: Scope | None = None
+) -> Any:
     """A parameter that another function makes: `user: Annotated[User, Depends(current_user)]`.
 
-    The function has parameters like a handler's, dependencies too. A `def` runs in a thread; what
-    comes after the `yield` of a generator runs once the handler, and the stream that it may have
-    returned, have ended.
+    The function has parameters like a handler's, dependencies too. A `def` runs in a thread. What
+    comes after the `yield` of a generator runs by `scope`; an error of the handler is raised at
+    the `yield`, and cannot be hidden there.
 
     Args:
         call: the function; the annotated class where it is left out.
         use_cache: one call a request serves all who depend on it.
+        scope: "request", once the answer is sent, a stream to its end; "function", once the
+            handler has returned, before anything is sent; "app", when the application stops: it
+            is called once, at the start, and has no parameters but others of that scope.
     """
-    return Dependency(call, use_cache)
+    return Dependency(call, use_cache, scope)

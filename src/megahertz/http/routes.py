@@ -10,12 +10,15 @@ from megahertz.engine import WEBSOCKET, SocketSettings
 from megahertz.errors import BadRoute, BadSettings
 from megahertz.govern import Policy
 from megahertz.http.folder import Files
+from megahertz.http.layers import check
+from megahertz.http.params import Dependency
 from megahertz.http.pattern import Pattern, parse
-from megahertz.http.signature import is_async, read
+from megahertz.http.signature import Signature, is_async, read
 from megahertz.http.websocket import Attendance, attendance
 from megahertz.types import Layer
 
 H = TypeVar("H", bound=Callable[..., Any])
+L = TypeVar("L", bound=Layer)
 T = TypeVar("T", bound=type)
 
 
@@ -26,6 +29,7 @@ class Options(TypedDict, total=False):
     policy: Policy | None
     name: str | None
     body_bytes: int | None
+    dependencies: Iterable[Any]
 
 
 class SocketOptions(TypedDict, total=False):
@@ -33,6 +37,7 @@ class SocketOptions(TypedDict, total=False):
 
     policy: Policy | None
     name: str | None
+    dependencies: Iterable[Any]
     backpressure: Literal["wait", "drop", "close"]
     unsent_bytes: int | None
     compress: bool
@@ -52,6 +57,7 @@ class Declared:
         name: the handler's unless given.
         body_bytes: the most that a body may have; None: what the server's limits say.
         layers: the outermost first.
+        dependencies: called before the handler, for what they do.
         socket: how its WebSockets are attended; None for HTTP.
     """
 
@@ -64,12 +70,18 @@ class Declared:
     name: str
     body_bytes: int | None = None
     layers: tuple[Layer, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
     socket: Attendance | None = None
 
     @property
     def where(self) -> str:
         """For messages: `GET /items/{sku} (shop.item)`."""
         return _where(self.methods, self.path, self.handler)
+
+    def depends(self, signature: Signature) -> bool:
+        """Whether the handler of that signature, or its route, has dependencies."""
+        own = any(item.source == "depends" for item in signature.parameters)
+        return own or bool(self.dependencies)
 
 
 class Router:
@@ -78,11 +90,21 @@ class Router:
     Args:
         policy: what these routes inherit.
         layers: what stands in front of each of them, the outermost first.
+        dependencies: `Depends(...)` that are called before each handler, for what they do.
     """
 
-    def __init__(self, *, policy: Policy | None = None, layers: Iterable[Layer] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        policy: Policy | None = None,
+        layers: Iterable[Layer] = (),
+        dependencies: Iterable[Any] = (),
+    ) -> None:
         self.policy = policy or Policy()
         self._layers = list(layers)
+        self._dependencies = _dependencies(dependencies)
+        for layer in self._layers:
+            check(layer)
         self._own: list[Declared] = []
         self._included: list[tuple[str, Router]] = []
 
@@ -95,6 +117,7 @@ class Router:
         policy: Policy | None = None,
         name: str | None = None,
         body_bytes: int | None = None,
+        dependencies: Iterable[Any] = (),
     ) -> Callable[[H], H]:
         """Declares the decorated function as what answers `methods` on `path`.
 
@@ -105,6 +128,7 @@ class Router:
             policy: its rules; what it leaves open is inherited.
             name: for listings; the function's unless given.
             body_bytes: the most that a body may have, in place of `Limits.body_bytes`.
+            dependencies: `Depends(...)` that are called before the handler, for what they do.
 
         Raises:
             BadRoute: a path or a signature that cannot be served.
@@ -112,7 +136,14 @@ class Router:
 
         def declare(handler: H) -> H:
             declared = self._declared(path, methods, handler, status_code, name)
-            self._own.append(replace(declared, policy=policy or Policy(), body_bytes=body_bytes))
+            self._own.append(
+                replace(
+                    declared,
+                    policy=policy or Policy(),
+                    body_bytes=body_bytes,
+                    dependencies=_dependencies(dependencies),
+                )
+            )
             return handler
 
         return declare
@@ -199,7 +230,8 @@ class Router:
             raise BadRoute(f"{where}: a WebSocket's handler is an async def")
         declared = self._declared(path, (WEBSOCKET,), handler, 200, options.get("name"))
         policy = options.get("policy") or Policy()
-        self._own.append(replace(declared, policy=policy, socket=socket))
+        first = _dependencies(options.get("dependencies", ()))
+        self._own.append(replace(declared, policy=policy, socket=socket, dependencies=first))
 
     def files(
         self,
@@ -233,8 +265,13 @@ class Router:
         folder = Files(directory, max_age=max_age, index=index, hidden=hidden)
         self.get(f"{path.rstrip('/')}/{{rest:path}}", policy=policy, name=name)(folder)
 
-    def layer(self, layer: Layer) -> Layer:
-        """Puts `layer` in front of every route of this router, inside those added before it."""
+    def layer(self, layer: L) -> L:
+        """Puts `layer` in front of every route of this router, inside those added before it.
+
+        Raises:
+            BadRoute: it is neither a function of the next handler nor an async generator.
+        """
+        check(layer)
         self._layers.append(layer)
         return layer
 
@@ -271,6 +308,7 @@ class Router:
             pattern=parse(prefix + route.path),
             policy=route.policy.over(self.policy),
             layers=(*self._layers, *route.layers),
+            dependencies=(*self._dependencies, *route.dependencies),
         )
 
     @staticmethod
@@ -295,6 +333,14 @@ class Router:
             policy=Policy(),
             name=name or str(getattr(handler, "__name__", type(handler).__name__)),
         )
+
+
+def _dependencies(given: Iterable[Any]) -> tuple[Dependency, ...]:
+    found = tuple(given)
+    for item in found:
+        if not isinstance(item, Dependency) or item.call is None:
+            raise BadRoute(f"dependencies={item!r}: a list of Depends(function)")
+    return found
 
 
 def _check(where: str, methods: tuple[str, ...], handler: Any, status: int) -> None:

@@ -3,7 +3,7 @@
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import msgspec
@@ -66,6 +66,12 @@ def is_async(handler: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(handler, "__call__", None)  # noqa: B004
     )
+
+
+def yields(call: Callable[..., Any], *, waiting: bool = True) -> bool:
+    """Whether calling it gives a generator: an async one, or a plain one where not `waiting`."""
+    test = inspect.isasyncgenfunction if waiting else inspect.isgeneratorfunction
+    return test(call) or test(getattr(call, "__call__", None))  # noqa: B004
 
 
 def read(handler: Handler, names: Sequence[str], where: str, *, whole: bool = False) -> Signature:
@@ -140,7 +146,7 @@ def _dependency(hint: Any, default: Any) -> Dependency | None:
     found = next((note for note in (default, *notes) if isinstance(note, Dependency)), None)
     if found is None or found.call is not None:
         return found
-    return Dependency(notes[0] if notes else hint, found.cached)
+    return replace(found, call=notes[0] if notes else hint)
 
 
 def _split(hint: Any) -> tuple[Any, Marker | None]:

@@ -18,6 +18,7 @@ from megahertz.errors import (
     WebSocketDisconnect,
 )
 from megahertz.http.encode import encode
+from megahertz.http.ends import Ends
 from megahertz.http.fields import Fields, Headers
 from megahertz.http.problems import MEDIA_TYPE, by_status
 from megahertz.http.request import Address, Place, Request
@@ -52,9 +53,19 @@ class WebSocket:
     `async for message in websocket` gives str and bytes until the other end goes.
     """
 
-    __slots__ = ("_denial", "_exchange", "_place", "_request", "_settings", "_socket", "_state")
+    __slots__ = (
+        "_denial",
+        "_ends",
+        "_exchange",
+        "_place",
+        "_request",
+        "_settings",
+        "_socket",
+        "_state",
+    )
 
     _denial: Answer
+    _ends: Ends
     _exchange: Exchange
     _request: Request
     _state: State
@@ -272,10 +283,15 @@ class WebSocket:
         """Whether the opening request is answered otherwise."""
         return hasattr(self, "_denial")
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether the opening request is: callbacks have the socket now."""
+        return not hasattr(self, "_request")
+
     def forget(self) -> Socket:
         """Lets go of the opening request; the socket, for callbacks."""
         socket = self.handle()
-        if hasattr(self, "_state"):
+        if hasattr(self, "_state") or hasattr(self, "_ends"):
             socket.keep(self)
         del self._exchange, self._request
         return socket
