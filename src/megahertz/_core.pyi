@@ -138,13 +138,24 @@ class Exchange:
         """Sends a piece; False: too much is unsent, `await drain()` before the next."""
     def drain(self) -> Future[None]:
         """Done once the peer has taken enough; cancelled with the handler when it goes."""
-    def end(self) -> None:
-        """Completes a streamed answer; a length not met closes the connection."""
+    def end(self, trailers: Iterable[tuple[bytes, bytes]] | None = None) -> None:
+        """Completes a streamed answer; a length not met closes the connection.
+
+        Trailers go to a peer that asked for them (`te: trailers`), behind chunks or over HTTP/2.
+        """
+    def gone(self) -> Future[None]:
+        """Done once the peer has left without its answer; for handlers that go on without it."""
+    @property
+    def connection(self) -> int:
+        """The number of the connection, as `Engine.adopt` gave it; a stream has its own."""
 
 # --- exchange/asgi.rs ---
 
 def asgi_scope(exchange: Exchange, template: dict[str, Any], /) -> dict[str, Any]:
-    """A copy of `template` with what this request says; `template` has every key already."""
+    """A copy of `template` with what this request says; `template` has every key already.
+
+    From now on the peer's going cancels nothing, as ASGI applications expect: `Exchange.gone`.
+    """
 
 def asgi_answer(
     exchange: Exchange, head: MutableMapping[str, Any], message: MutableMapping[str, Any], /
@@ -153,7 +164,7 @@ def asgi_answer(
 
     Returns:
         False: nothing was done, since something takes a closer look: not the only body, a length
-        that differs, a HEAD, a field that is no pair of bytes in a tuple in a list.
+        that differs, a HEAD, trailers, a field that is no pair of bytes in a tuple in a list.
     """
 
 # --- socket.rs ---
@@ -370,6 +381,27 @@ class Engine:
     def set_refusal(self, status: int, answer: Answer) -> None: ...
     def listen(self, fd: int, *, secure: bool = False) -> None:
         """Accepts from a listening socket, by TLS where `secure`; the descriptor is duplicated."""
+    def adopt(
+        self,
+        fd: int,
+        *,
+        peer: tuple[str, int] | None = None,
+        local: tuple[str, int] | None = None,
+        secure: bool = False,
+    ) -> int | None:
+        """Serves a connected stream socket; the descriptor is duplicated.
+
+        Args:
+            fd: of any family, such as an end of a socket pair.
+            peer: what requests say of its other end.
+            local: and of ours.
+            secure: requests have come by TLS, which has ended before.
+
+        Returns:
+            Its number; None where `Limits.connections` is reached.
+        """
+    def task(self, connection: int) -> RequestTask | None:
+        """The handler that runs for a connection, once it has waited for something."""
     def set_tls(self, config: TlsConfig) -> None:
         """What connections of secure sockets begin with from now on."""
     def unlisten(self) -> None:

@@ -71,6 +71,15 @@ async def asgi(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"asgi"})
 
+states = []
+
+async def mounted(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return states.append("lifespan")
+    said = f"{scope['path']} {scope['root_path']} {' '.join(states) or 'no lifespan'}"
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": said.encode()})
+
 limited = App(policy=Policy(limit=GCRA(100)))
 
 @limited.get("/")

@@ -26,6 +26,22 @@ def test_serves_an_asgi_application(serve):
     assert served.end() == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_asgi_application_learns_where_it_is_mounted(serve, workers):
+    options = ("--workers", workers, "--root-path", "/api", "--lifespan", "off")
+    served = serve("shop:mounted", *ANY, *options).wait_for_url()
+
+    assert served.get("/a") == b"/api/a /api no lifespan"
+    assert served.end() == 0
+
+
+def test_a_lifespan_that_has_to_be_there(serve):
+    served = serve("shop:asgi", *ANY, "--lifespan", "on")
+
+    assert served.process.wait(20) == 3
+    assert "has no lifespan" in served.process.stderr.read()
+
+
 def test_serves_what_a_factory_makes(serve):
     served = serve("shop:make", "--factory", *ANY).wait_for_url()
 

@@ -396,3 +396,20 @@ async def test_hints_come_before_the_answer(serve):
             b"</a.css>; rel=preload",
             b"</b.js>; rel=preload",
         ]
+
+
+@pytest.mark.parametrize("size", [0, 5, 200_000])
+@pytest.mark.parametrize("asked", [True, False])
+async def test_trailers_end_the_stream_for_who_asks(serve, size, asked):
+    async def handler(exchange):
+        exchange.start(200, [])
+        exchange.write(b"x" * size)
+        exchange.end([(b"X-Sum", b"1"), (b"connection", b"close")])
+
+    async with serve({"GET /": handler}) as site:
+        client = await connect(site)
+        stream = await client.send("GET", "/", *([("te", "trailers")] if asked else []))
+        reply = await client.reply(stream)
+    assert reply.body == b"x" * size
+    found = [e for e in client.events[stream] if isinstance(e, h2.events.TrailersReceived)]
+    assert [event.headers for event in found] == ([[(b"x-sum", b"1")]] if asked else [])

@@ -1,4 +1,5 @@
 import asyncio
+import queue
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -11,11 +12,12 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from megahertz.errors import Misused
-from megahertz.http import AsgiHost
+from megahertz.http import AsgiHost, asgi_request
+from megahertz.settings import Limits
 from megahertz.testing import Client
 
 
@@ -53,11 +55,11 @@ def test_the_scope_is_complete():
         client.get("/a%20b/%C3%BC?q=1&r=%20", headers={"X-Name": "value"})
 
     (scope,) = scopes
-    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.4"}
+    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.3"}
     assert scope["http_version"] == "1.1"
     assert (scope["method"], scope["scheme"]) == ("GET", "http")
-    assert scope["path"] == "/a b/ü"
-    assert scope["raw_path"] == b"/a%20b/%C3%BC"
+    assert scope["path"] == "/api/a b/ü"
+    assert scope["raw_path"] == b"/api/a%20b/%C3%BC"
     assert scope["query_string"] == b"q=1&r=%20"
     assert scope["root_path"] == "/api"
     assert (b"x-name", b"value") in list(scope["headers"])
@@ -267,21 +269,102 @@ def test_a_message_after_the_end_is_refused():
     assert "after the response was complete" in str(errors[0])
 
 
-def test_a_client_that_goes_cancels_the_application():
-    entered, left = threading.Event(), threading.Event()
+def test_a_client_that_goes_cancels_nothing():
+    """As under uvicorn: an order that is half paid for is paid for."""
+    entered, told = threading.Event(), queue.SimpleQueue()
+    loops, gone = [], asyncio.Event()
 
     @asgi
     async def app(scope, receive, send):
+        loops.append(asyncio.get_running_loop())
+        assert (await receive())["type"] == "http.request"
         entered.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            left.set()
+        told.put(await receive())
+        await gone.wait()
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"to nobody", "more_body": True})
+        told.put(await receive())
+        await send({"type": "http.response.body", "body": b"to nobody"})
+        told.put("done")
 
     with Client(app) as client:
         with client.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert entered.wait(10)
+        assert told.get(timeout=10) == {"type": "http.disconnect"}
+        loops[0].call_soon_threadsafe(gone.set)
+        assert told.get(timeout=10) == {"type": "http.disconnect"}
+        assert told.get(timeout=10) == "done"
+
+
+def test_who_waits_for_its_client_goes_on_without(caplog):
+    """In `send` for a slow reader, and in `receive` for the rest of a body."""
+    told = queue.SimpleQueue()
+
+    @asgi
+    async def app(scope, receive, send):
+        if scope["path"] == "/out":
+            await send({"type": "http.response.start", "status": 200})
+            for _ in range(200):
+                await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+        else:
+            while (message := await receive())["type"] != "http.disconnect":
+                if scope["path"] == "/in":
+                    told.put(len(message["body"]))
+        told.put(scope["path"])
+
+    with Client(app) as client:
+        with client.connect() as peer:
+            peer.sendall(b"GET /out HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert peer.recv(100)
+        assert told.get(timeout=10) == "/out"
+        with client.connect() as peer:
+            head = b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+            peer.sendall(head + b"x" * 10)
+            assert told.get(timeout=10) == 10
+        assert told.get(timeout=10) == "/in"
+    assert "Error" not in caplog.text
+
+
+def test_a_loop_that_sends_to_nobody_ends(monkeypatch, caplog):
+    monkeypatch.setattr(asgi_request, "MOST_UNHEARD", 100)
+    told = queue.SimpleQueue()
+
+    @asgi
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        try:
+            while True:
+                body = b"x" * 65_536
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        except OSError as error:
+            told.put(str(error))
+
+    with Client(app) as client:
+        with client.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert peer.recv(100)
+        assert told.get(timeout=10) == "the client has gone, 100 messages ago"
+
+
+def test_starlettes_streams_end_with_their_client():
+    """It listens for the end beside the stream, as the version we say asks it to."""
+    left = threading.Event()
+
+    async def events():
+        try:
+            yield b"first"
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    async def stream(request):
+        return StreamingResponse(events())
+
+    with Client(Starlette(routes=[Route("/", stream)])) as client:
+        with client.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert peer.recv(1000)
         assert left.wait(10)
 
 
@@ -304,6 +387,145 @@ def test_what_runs_after_the_answer_survives_the_client():
             assert receive_all(peer).endswith(b"early")
         loops[0].call_soon_threadsafe(gone.set)
         assert done.wait(10)
+
+
+def test_a_body_that_is_too_large_is_413_whatever_the_application_makes_of_it():
+    """Starlette would answer 500: it has been told that its client has gone, and is not heard."""
+
+    async def upload(request):
+        await request.body()
+
+    limits = Limits(body_bytes=100_000)
+    app = Starlette(routes=[Route("/", upload, methods=["POST"])])
+    with Client(app, limits=limits) as client, client.connect() as peer:
+        peer.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(2):
+            peer.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+        assert receive_all(peer).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(("pieces", "how"), [([b"abc"], "shorter"), ([b"abc", b"def"], "longer")])
+def test_a_length_that_is_not_met_is_told_to_the_application(pieces, how, caplog):
+    @asgi
+    async def app(scope, receive, send):
+        fields = [(b"content-length", b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    with Client(app) as client, client.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert receive_all(peer).endswith(b"abc")
+    assert f"the body is {how} than its content-length" in caplog.text
+
+
+def test_early_hints_and_those_that_come_too_late():
+    @asgi
+    async def app(scope, receive, send):
+        assert "http.response.early_hint" in scope["extensions"]
+        hint = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]}
+        await send(hint)
+        await send({"type": "http.response.start", "status": 200})
+        await send(hint)
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send(hint)
+        await send({"type": "http.response.body"})
+
+    with Client(app) as client, client.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        heads = receive_all(peer).split(b"\r\n\r\n")
+    said = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload"
+    assert heads[:2] == [said, said]
+    assert heads[2].startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_starlette_leaves_files_to_the_kernel(tmp_path, method):
+    file = tmp_path / "large.bin"
+    file.write_bytes(bytes(range(256)) * 4096)
+    sent = []
+
+    async def download(request):
+        async def send(message):
+            sent.append(message["type"])
+            await request._send(message)
+
+        await FileResponse(file)(request.scope, request.receive, send)
+        return Response()
+
+    async def app(scope, receive, send):
+        request = Request(scope, receive, send)
+        await download(request)
+
+    with Client(asgi(app)) as client:
+        reply = getattr(client, method)("/")
+    assert reply.headers["content-length"] == "1048576"
+    if method == "get":
+        assert reply.content == file.read_bytes()
+        assert sent == ["http.response.start", "http.response.pathsend"]
+
+
+def test_a_file_that_is_not_there_is_an_error(caplog):
+    @asgi
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.pathsend", "path": "/nowhere"})
+
+    with Client(app) as client:
+        assert client.get("/").status_code == 500
+    assert "FileNotFoundError" in caplog.text
+
+
+async def with_trailers(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "trailers": True})
+    await send({"type": "http.response.body", "body": b"body"})
+    more = {"headers": [(b"x-sum", b"1"), (b"content-length", b"9")], "more_trailers": True}
+    await send({"type": "http.response.trailers", **more})
+    await send({"type": "http.response.trailers", "headers": [(b"x-end", b"2")]})
+
+
+@pytest.mark.parametrize("te", [b"TE: trailers\r\n", b"TE: gzip, Trailers\r\n", b""])
+def test_trailers_go_to_who_asks_for_them(te):
+    with Client(asgi(with_trailers)) as client, client.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + te + b"Connection: close\r\n\r\n")
+        body = receive_all(peer).partition(b"\r\n\r\n")[2]
+    trailers = b"x-sum: 1\r\nx-end: 2\r\n" if te else b""
+    assert body == b"4\r\nbody\r\n0\r\n" + trailers + b"\r\n"
+
+
+def test_trailers_that_never_come_are_an_error(caplog):
+    @asgi
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "trailers": True})
+        await send({"type": "http.response.body", "body": b"body"})
+
+    with Client(app) as client, client.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert not receive_all(peer).endswith(b"0\r\n\r\n")
+    assert "where http.response.trailers was due" in caplog.text
+
+
+@pytest.mark.parametrize("lifespan", ["auto", "on", "off"])
+def test_an_application_without_a_lifespan_is_served_unless_it_has_to_have_one(lifespan):
+    host = AsgiHost(asgi(lambda scope, receive, send: answer(send)), lifespan=lifespan)
+
+    if lifespan == "on":
+        with pytest.raises(Misused, match="has no lifespan"), Client(host):
+            pass
+    else:
+        with Client(host) as client:
+            assert client.get("/").status_code == 200
+
+
+def test_a_lifespan_that_is_off_is_not_asked():
+    @asynccontextmanager
+    async def lifespan(app):
+        raise RuntimeError("no database")
+        yield
+
+    with Client(AsgiHost(Starlette(lifespan=lifespan), lifespan="off")) as client:
+        assert client.get("/").status_code == 404
 
 
 def test_the_lifespan_surrounds_the_requests_and_shares_its_state():

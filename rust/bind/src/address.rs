@@ -21,6 +21,27 @@ struct Known {
 pub struct Addresses(Vec<Option<Known>>);
 
 impl Addresses {
+    /// What somebody else knows of a connection that was handed over.
+    pub fn tell(
+        &mut self,
+        py: Python<'_>,
+        token: Token,
+        peer: Option<(String, u16)>,
+        local: Option<(String, u16)>,
+    ) -> PyResult<()> {
+        let (peer, local) = (peer.into_pyobject(py)?.unbind(), local.into_pyobject(py)?.unbind());
+        *self.place(token) = Some(Known { epoch: token.epoch, peer, local });
+        Ok(())
+    }
+
+    fn place(&mut self, token: Token) -> &mut Option<Known> {
+        let index = token.index as usize;
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
+        }
+        &mut self.0[index]
+    }
+
     /// The peer's and ours.
     pub fn of(
         &mut self,
@@ -28,11 +49,8 @@ impl Addresses {
         reactor: &Reactor,
         token: Token,
     ) -> PyResult<(Address, Address)> {
-        let index = token.index as usize;
-        if self.0.len() <= index {
-            self.0.resize_with(index + 1, || None);
-        }
-        let known = match self.0[index].take().filter(|known| known.epoch == token.epoch) {
+        let place = self.place(token);
+        let known = match place.take().filter(|known| known.epoch == token.epoch) {
             Some(known) => known,
             None => Known {
                 epoch: token.epoch,
@@ -41,7 +59,7 @@ impl Addresses {
             },
         };
         let both = (known.peer.clone_ref(py), known.local.clone_ref(py));
-        self.0[index] = Some(known);
+        *place = Some(known);
         Ok(both)
     }
 }

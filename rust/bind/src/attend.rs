@@ -238,7 +238,8 @@ impl Engine {
             let held = engine.running.get(&serial);
             held.map(|(task, exchange)| (task.clone_ref(py), exchange.clone_ref(py)))
         };
-        match held.filter(|_| !socket.borrow().told) {
+        let waits = |exchange: &Py<Exchange>| !socket.borrow().told && !exchange.get().survives();
+        match held.filter(|(_, exchange)| waits(exchange)) {
             Some((task, exchange)) => {
                 Self::cancel(&task.into_bound(py), exchange.get(), Reason::Gone)
             }

@@ -173,8 +173,8 @@ impl Engine {
             let mut engine = slf.borrow_mut();
             engine.reactor.touch();
             let held = engine.running.remove(&this.serial);
-            let waiters =
-                [Wait::Drain, Wait::Body].map(|wait| engine.waiters.remove(&(this.serial, wait)));
+            let waiters = [Wait::Drain, Wait::Body, Wait::Gone]
+                .map(|wait| engine.waiters.remove(&(this.serial, wait)));
             (held, engine.route(this.route), waiters)
         };
         if let Some(route) = route {
@@ -224,7 +224,7 @@ impl Engine {
     /// The handler returned before it ended its stream: that ends it.
     fn finish_stream(slf: &Bound<'_, Self>, exchange: &Exchange) {
         if !exchange.is_ended() {
-            slf.borrow_mut().reactor.end(exchange.token);
+            slf.borrow_mut().reactor.end(exchange.token, b"");
         }
     }
 

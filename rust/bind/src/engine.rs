@@ -81,6 +81,8 @@ pub enum Wait {
     Body,
     /// The next message of a socket.
     Message,
+    /// The peer to leave.
+    Gone,
 }
 
 /// The fallback's number in the route table.
@@ -224,6 +226,36 @@ impl Engine {
         let socket = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
         rustix::io::ioctl_fionbio(&socket, true).map_err(refused)?;
         self.reactor.listen(socket, secure).map_err(refused)
+    }
+
+    #[pyo3(signature = (fd, *, peer=None, local=None, secure=false))]
+    fn adopt(
+        slf: &Bound<'_, Self>,
+        fd: i32,
+        peer: Option<(String, u16)>,
+        local: Option<(String, u16)>,
+        secure: bool,
+    ) -> PyResult<Option<u64>> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("a closed socket"));
+        }
+        let py = slf.py();
+        // SAFETY: the caller keeps its socket open during this call; it is duplicated at once.
+        let socket = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
+        rustix::io::ioctl_fionbio(&socket, true).map_err(refused)?;
+        let mut engine = slf.borrow_mut();
+        let Some(token) = engine.reactor.adopt(socket, secure) else { return Ok(None) };
+        engine.addresses.tell(py, token, peer, local)?;
+        drop(engine);
+        Self::pump_later(slf)?;
+        Ok(Some(key(token)))
+    }
+
+    /// The handler that runs for a connection, once it has waited.
+    fn task(&self, py: Python<'_>, connection: u64) -> Option<Py<RequestTask>> {
+        let serial = self.slots.get(connection as u32 as usize)?;
+        let (task, exchange) = self.running.get(serial)?;
+        (key(exchange.get().token) == connection).then(|| task.clone_ref(py))
     }
 
     fn set_tls(&mut self, config: &Bound<'_, TlsConfig>) {
@@ -448,6 +480,10 @@ impl Engine {
         if reason == Reason::Gone {
             exchange.get().set_ended();
         }
+        if reason == Reason::Gone && exchange.get().survives() {
+            exchange.get().set_reason(reason);
+            return Self::tell_gone(slf, exchange.get().serial);
+        }
         // First the task, so that its own waiter ends with the reason; then what others wait for.
         let serial = exchange.get().serial;
         Self::cancel(&task.into_bound(py), exchange.get(), reason)?;
@@ -456,6 +492,13 @@ impl Engine {
             Self::release(slf, serial, Wait::Body, "cancel")?;
         }
         Ok(())
+    }
+
+    /// To who goes on without its peer: what it waits for does not come.
+    fn tell_gone(slf: &Bound<'_, Self>, serial: u64) -> PyResult<()> {
+        [Wait::Gone, Wait::Drain, Wait::Body]
+            .into_iter()
+            .try_for_each(|wait| Self::release(slf, serial, wait, "set_result"))
     }
 
     pub fn cancel(

@@ -42,6 +42,7 @@ const ENDED: u8 = 2;
 const TAKEN: u8 = 4;
 const UPGRADED: u8 = 8;
 const ENDLESS: u8 = 16;
+const SURVIVES: u8 = 32;
 
 /// Server-sent events: answers that no handler means to complete.
 const EVENTS: &[u8] = b"text/event-stream";
@@ -101,6 +102,11 @@ impl Exchange {
         self.state.load(Relaxed) & (ENDLESS | ENDED) == ENDLESS
     }
 
+    /// Whether its handler goes on when the peer has gone.
+    pub fn survives(&self) -> bool {
+        self.state.load(Relaxed) & SURVIVES != 0
+    }
+
     pub fn set_ended(&self) {
         self.mark(ENDED);
     }
@@ -142,6 +148,13 @@ impl Exchange {
         let mut engine = self.engine.borrow_mut(py);
         let Engine { addresses, reactor, .. } = &mut *engine;
         addresses.of(py, reactor, self.token).map(Some)
+    }
+
+    /// Whether the peer says that it looks at trailers (RFC 9110 section 10.1.4).
+    fn wants_trailers(&self) -> bool {
+        let te = self.each().filter(|(name, _)| name.eq_ignore_ascii_case(b"te"));
+        te.flat_map(|(_, value)| value.split(|&byte| byte == b','))
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     }
 
     fn streaming(&self) -> PyResult<()> {
@@ -307,6 +320,17 @@ impl Exchange {
         self.is_ended()
     }
 
+    /// A connection's own number; its streams have numbers of their own.
+    #[getter]
+    fn connection(&self) -> u64 {
+        socket::key(self.token)
+    }
+
+    fn gone(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let engine = self.engine.bind(py);
+        Engine::waiter_or_done(engine, self.serial, Wait::Gone, self.reason() == Reason::Gone)
+    }
+
     fn hint(&self, py: Python<'_>, links: Vec<Vec<u8>>) -> PyResult<()> {
         if self.is_started() || self.is_ended() {
             return Err(PyRuntimeError::new_err("the answer has begun already"));
@@ -413,12 +437,19 @@ impl Exchange {
         Engine::waiter_or_done(engine, self.serial, Wait::Drain, now)
     }
 
-    fn end(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (py, this) = (slf.py(), slf.get());
-        this.streaming()?;
-        this.set_ended();
-        let engine = this.engine.bind(py);
-        engine.borrow_mut().reactor.end(this.token);
+    #[pyo3(signature = (trailers=None))]
+    fn end(&self, py: Python<'_>, trailers: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.streaming()?;
+        let mut lines = vec![];
+        for (name, value) in trailers.map_or(Ok(vec![]), answer::pairs)? {
+            reply::add(&mut lines, &name, &value);
+        }
+        if !self.wants_trailers() {
+            lines.clear();
+        }
+        self.set_ended();
+        let engine = self.engine.bind(py);
+        engine.borrow_mut().reactor.end(self.token, &lines);
         Engine::pump_later(engine)
     }
 

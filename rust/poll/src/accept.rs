@@ -29,6 +29,18 @@ impl Reactor {
         Ok(())
     }
 
+    /// Serves a connection that somebody else has accepted, or made; `secure` where TLS has ended
+    /// before it. None where there is no more room.
+    pub fn adopt(&mut self, fd: OwnedFd, secure: bool) -> Option<Token> {
+        if self.connections() >= self.settings.connections {
+            self.statistics.full += 1;
+            return None;
+        }
+        let token = self.admit(fd, None, self.settings.idle_timeout)?;
+        self.conns[token.index as usize].vouched = secure;
+        Some(token)
+    }
+
     pub(crate) fn accept(&mut self, listener: usize) {
         for _ in 0..BURST {
             // Level-triggered: what is left comes with the next turn.
@@ -38,7 +50,8 @@ impl Reactor {
                 Ok(fd) if self.connections() >= self.settings.connections => {
                     self.turn_away(&fd, secure);
                 }
-                Ok(fd) => self.admit(fd, secure),
+                Ok(fd) if secure => self.admit_secure(fd),
+                Ok(fd) => drop(self.admit(fd, None, self.settings.idle_timeout)),
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     return self.rest();
                 }
@@ -49,16 +62,14 @@ impl Reactor {
         }
     }
 
-    fn admit(&mut self, fd: OwnedFd, secure: bool) {
-        let session = match (secure, &self.tls) {
-            (false, _) => None,
-            (true, Some(config)) => match Session::new(config) {
-                Some(session) => Some(Box::new(session)),
-                None => return,
-            },
-            // No certificate, no connection.
-            (true, None) => return,
-        };
+    /// No certificate, no connection.
+    fn admit_secure(&mut self, fd: OwnedFd) {
+        if let Some(session) = self.tls.as_ref().and_then(Session::new) {
+            self.admit(fd, Some(Box::new(session)), self.settings.head_timeout);
+        }
+    }
+
+    fn admit(&mut self, fd: OwnedFd, tls: Option<Box<Session>>, patience: u64) -> Option<Token> {
         let index = self.slot();
         let epoch = self.conns[index as usize].epoch;
         let token = Token { index, epoch };
@@ -66,15 +77,16 @@ impl Reactor {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         if epoll::add(&self.set, &fd, data, flags).is_err() {
             self.free.push(index);
-            return self.rest();
+            self.rest();
+            return None;
         }
         self.statistics.accepted += 1;
         let conn = &mut self.conns[index as usize];
         conn.fd = Some(fd);
-        conn.tls = session;
-        let patience = if secure { self.settings.head_timeout } else { self.settings.idle_timeout };
+        conn.tls = tls;
         conn.timeout_at = self.now + patience;
         self.wheel.insert(idle_key(token), conn.timeout_at);
+        Some(token)
     }
 
     /// 503 to a connection too many: one try, since nothing of it is kept.

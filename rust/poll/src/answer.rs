@@ -193,17 +193,24 @@ impl Reactor {
     }
 
     /// Completes a streamed answer; a length that was not met closes the connection, so that the
-    /// peer does not take the next answer for the rest of this one.
-    pub fn end(&mut self, token: Token) {
+    /// peer does not take the next answer for the rest of this one. `trailers` are whole lines, and
+    /// go to peers of HTTP/2 and behind chunks only (RFC 9110 section 6.5).
+    pub fn end(&mut self, token: Token, trailers: &[u8]) {
         let Some(conn) = busy(&mut self.conns, token) else { return };
         // Its head said so: a server that stops since then keeps its word for a while.
         let keep = conn.current.keep;
         match conn.current.stream {
             Stream::Exact(left) if left > 0 => return self.abort(token),
             Stream::Chunks => {
-                conn.outbox.tail(&mut self.spares).extend_from_slice(reply::LAST_CHUNK);
+                let tail = conn.outbox.tail(&mut self.spares);
+                for piece in [reply::LAST_CHUNK, trailers, b"\r\n"] {
+                    tail.extend_from_slice(piece);
+                }
             }
             _ => {}
+        }
+        if let Layer::Stream(stream) = &mut conn.layer {
+            stream.set_trailers(trailers);
         }
         self.answered(token, keep);
     }

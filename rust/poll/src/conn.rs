@@ -91,6 +91,7 @@ pub enum Layer {
 
 /// One connection, or a stream of one.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // facts that do not depend on each other
 pub struct Conn {
     pub fd: Option<OwnedFd>,
     pub epoch: u32,
@@ -108,6 +109,8 @@ pub struct Conn {
     pub intake: Option<Box<Intake>>,
     pub outbox: Outbox,
     pub tls: Option<Box<Session>>,
+    /// Who handed it over says that it is as good as TLS.
+    pub vouched: bool,
     pub socket: Option<Box<Socket>>,
     pub layer: Layer,
 }
@@ -138,6 +141,11 @@ impl Conn {
     /// Whether the slot is in use.
     pub fn is_live(&self) -> bool {
         self.fd.is_some() || matches!(self.layer, Layer::Stream(_))
+    }
+
+    /// Whether nobody has listened in.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some() || self.vouched
     }
 
     /// Whether the socket has everything.
@@ -190,7 +198,7 @@ impl Conn {
             }
             Err(refusal) => return Step::Refuse(refusal),
         };
-        let (start, secure) = (head.len, self.tls.is_some());
+        let (start, secure) = (head.len, self.is_secure());
         if let Framing::Length(size) = head.framing {
             let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
             if let Some(bytes) = end.and_then(|end| data.get(..end)) {
@@ -225,7 +233,7 @@ impl Conn {
         let Some(intake) = self.intake.take_if(|intake| !intake.is_streamed()) else {
             return Step::More(used);
         };
-        match intake.finish(token, self.tls.is_some()) {
+        match intake.finish(token, self.is_secure()) {
             Some(incoming) => Step::Request(incoming, used),
             None => Step::More(used),
         }

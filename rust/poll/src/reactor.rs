@@ -182,7 +182,7 @@ impl Reactor {
 
     /// Whether a connection came by TLS.
     pub fn is_secure(&self, token: Token) -> bool {
-        self.carrier(token).is_some_and(|conn| conn.tls.is_some())
+        self.carrier(token).is_some_and(Conn::is_secure)
     }
 
     /// The certificates that a peer has shown, its own first; DER.

@@ -85,8 +85,8 @@ pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What ends a chunked body.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// What a chunked body ends with, before its trailers and an empty line.
+pub const LAST_CHUNK: &[u8] = b"0\r\n";
 
 /// Whether a status never has content.
 pub const fn is_bodiless(status: u16) -> bool {

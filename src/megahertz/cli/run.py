@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -41,6 +41,14 @@ log = logging.getLogger("megahertz")
 @click.option("--tls-cert", metavar="FILE", multiple=True, help="PEM chain; speaks TLS with it.")
 @click.option("--tls-key", metavar="FILE", multiple=True, help="Its private key, in PEM.")
 @click.option("--tls-client-ca", metavar="FILE", help="Roots of certificates clients must show.")
+@click.option("--root-path", default="", help="Where a proxy has mounted an ASGI application.")
+@click.option(
+    "--lifespan",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="of an ASGI application: on has to work, off is not asked.",
+)
 @click.option("--factory", is_flag=True, help="MODULE:APP makes the application.")
 @click.option(
     "--log-level",
@@ -59,6 +67,8 @@ def run(
     tls_cert: tuple[str, ...],
     tls_key: tuple[str, ...],
     tls_client_ca: str | None,
+    root_path: str,
+    lifespan: Literal["auto", "on", "off"],
     factory: bool,
     log_level: str,
 ) -> None:
@@ -82,6 +92,7 @@ def run(
         tls = _tls(tls_cert, tls_key, tls_client_ca)
         if workers > 1:
             options = ["--loop", loop, "--grace", str(grace), "--log-level", log_level]
+            options += ["--root-path", root_path, "--lifespan", lifespan]
             options += ["--factory"] if factory else []
             options += [f"--limit={item}" for item in limits]
             options += [f"--tls-cert={file}" for file in tls_cert]
@@ -89,7 +100,8 @@ def run(
             options += [f"--tls-client-ca={tls_client_ca}"] if tls_client_ca else []
             code = _supervise([target, *options], host, port, workers, grace, tls is not None)
         else:
-            service = service_of(load(target, factory=factory))
+            app = load(target, factory=factory)
+            service = service_of(app, root_path=root_path, lifespan=lifespan)
             code = serve(service, host, port, loop=loop, grace=grace, limits=bounds, tls=tls)
     except MegahertzError as error:
         raise StartFailed(str(error)) from error

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from megahertz.engine.native import Engine, ticket_secret
+from megahertz.engine.native import Engine, RequestTask, ticket_secret
 from megahertz.engine.service import Service
 from megahertz.engine.sockets import limit_unsent
 from megahertz.engine.statistics import ServerStatistics
@@ -173,6 +173,37 @@ class Server:
         if service.fallback is not None:
             engine.set_fallback(service.fallback)
         return engine
+
+    def adopt(
+        self,
+        sock: socket.socket,
+        *,
+        peer: tuple[str, int] | None = None,
+        local: tuple[str, int] | None = None,
+        secure: bool = False,
+    ) -> int | None:
+        """Serves a connected socket as if it had been accepted; the caller closes its own handle.
+
+        Args:
+            sock: of any family, such as one end of `socket.socketpair()`.
+            peer: what requests say of its other end.
+            local: and of ours.
+            secure: TLS has ended before it.
+
+        Returns:
+            The number of the connection; None where `Limits.connections` is reached.
+        """
+        engine = self._running()
+        return engine.adopt(sock.fileno(), peer=peer, local=local, secure=secure)
+
+    def task(self, connection: int) -> RequestTask | None:
+        """The handler that runs for a connection, once it has waited for something."""
+        return self._running().task(connection)
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise Misused("the Server has not been entered")
+        return self._engine
 
     async def stop(
         self, grace: float = 30.0, *, spread: float | None = None, handed_over: bool = False

@@ -17,7 +17,7 @@ from megahertz.http.problems import MEDIA_TYPE, by_status
 Message = MutableMapping[str, Any]
 
 SETTINGS = SocketSettings()
-EXTENSIONS: dict[str, Any] = {"websocket.http.response": {}}
+SOCKET_EXTENSIONS: dict[str, Any] = {"websocket.http.response": {}}
 
 
 def subprotocols(headers: list[tuple[bytes, bytes]]) -> list[str]:

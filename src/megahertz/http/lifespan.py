@@ -1,13 +1,14 @@
 """The lifespan of an ASGI application: begun before the first request, ended after the last.
 
 An application that does not know it is served without ("auto", as uvicorn calls it): it raises,
-or returns, before it has answered. One that answers `startup.failed` is not served at all.
+or returns, before it has answered. With "on" that is an error. One that answers `startup.failed`
+is not served at all.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
 from megahertz.errors import Misused
 
@@ -26,8 +27,15 @@ class AsgiLifespan:
         state: what the application put into `scope["state"]`; None where it has no lifespan.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Awaitable[None]],
+        *,
+        use: Literal["auto", "on", "off"] = "auto",
+    ) -> None:
         self._app = app
+        self._use = use
+        self._error: Exception | None = None
         self._task: asyncio.Task[None] | None = None
         self._asked: asyncio.Queue[Message] = asyncio.Queue()
         self._answer: asyncio.Future[Message] | None = None
@@ -37,13 +45,17 @@ class AsgiLifespan:
         """Waits for the application to have started.
 
         Raises:
-            Misused: the application says that it cannot.
+            Misused: the application says that it cannot, or with "on" says nothing.
         """
+        if self._use == "off":
+            return
         self.state = {}
         self._task = asyncio.create_task(self._run(self.state), name="lifespan")
         answer = await self._ask(self._task, "lifespan.startup")
         if answer is None:
             self.state = None
+            if self._use == "on":
+                raise Misused("the application did not start, or has no lifespan") from self._error
         elif answer["type"] == "lifespan.startup.failed":
             await self._end(self._task)
             raise Misused(f"the application did not start: {answer.get('message') or 'no reason'}")
@@ -82,4 +94,5 @@ class AsgiLifespan:
         try:
             await self._app(scope, self._asked.get, self._send)
         except Exception as error:
+            self._error = error
             log.info("the application has no lifespan, or left it: %r", error)

@@ -1,7 +1,7 @@
 """What `mhz run` and the test client are given, as a service of the engine."""
 
 import inspect
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 from megahertz.engine import Service
 from megahertz.errors import Misused
@@ -9,8 +9,15 @@ from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
 
 
-def service_of(app: Any) -> Service:
-    """An `App` as it is, an ASGI 3 application hosted.
+class HostOptions(TypedDict, total=False):
+    """How an ASGI application is hosted: see `AsgiHost`."""
+
+    root_path: str
+    lifespan: Literal["auto", "on", "off"]
+
+
+def service_of(app: Any, **options: Unpack[HostOptions]) -> Service:
+    """An `App` as it is, an ASGI 3 application hosted, as the options of `AsgiHost` say.
 
     Raises:
         Misused: neither.
@@ -20,7 +27,7 @@ def service_of(app: Any) -> Service:
     if isinstance(app, AsgiHost) or _is_service(app):
         return app  # type: ignore[no-any-return]
     if callable(app) and _takes_three(app):
-        return AsgiHost(app)
+        return AsgiHost(app, **options)
     if callable(app) and _takes_none(app):
         raise Misused(f"{app!r} takes no argument: if it makes the application, say --factory")
     raise Misused(f"{app!r} is neither a megahertz App nor an ASGI 3 application")

@@ -1,5 +1,5 @@
 //! The two steps of an ASGI request that cost most in Python: its scope, and a whole answer.
-use super::{ENDED, Exchange, STARTED};
+use super::{ENDED, Exchange, STARTED, SURVIVES};
 use crate::answer;
 use crate::calls::Object;
 use crate::engine::Engine;
@@ -22,6 +22,7 @@ fn asgi_scope<'py>(
     template: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (py, this) = (exchange.py(), exchange.get());
+    this.mark(SURVIVES);
     // Copied with its keys: filling it in never makes the table grow.
     let scope = template.copy()?;
     scope.set_item(intern!(py, "http_version"), this.version(py))?;
@@ -37,7 +38,10 @@ fn asgi_scope<'py>(
         scope.set_item(intern!(py, "client"), peer)?;
         scope.set_item(intern!(py, "server"), local)?;
     }
-    scope.set_item(intern!(py, "extensions"), PyDict::new(py))?;
+    let extensions = scope.get_item(intern!(py, "extensions"))?;
+    if let Some(Ok(extensions)) = extensions.as_ref().map(|it| it.cast_exact::<PyDict>()) {
+        scope.set_item(intern!(py, "extensions"), extensions.copy()?)?;
+    }
     Ok(scope)
 }
 
@@ -73,6 +77,9 @@ fn usual<'py>(head: &Object<'py>, message: &Object<'py>) -> PyResult<Option<Whol
     };
     let more = message.get_item(intern!(py, "more_body"))?;
     let body = message.get_item(intern!(py, "body"))?;
+    if head.get_item(intern!(py, "trailers"))?.is_some_and(|it| it.is_truthy().unwrap_or(true)) {
+        return Ok(None);
+    }
     let status = head.get_item(intern!(py, "status"))?.and_then(|it| it.extract::<u16>().ok());
     let (Some(body), Some(status)) = (body, status) else { return Ok(None) };
     let Ok(body) = body.cast_into_exact::<PyBytes>() else { return Ok(None) };

@@ -5,7 +5,7 @@ use crate::token::Token;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use std::task::{Context, Poll, Waker};
 
 /// The peer, or h2 for it, has ended the stream.
@@ -19,6 +19,8 @@ pub struct Stream {
     body: Option<RecvStream>,
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
+    /// What ends the stream, in place of the last octets of its body.
+    trailers: Option<HeaderMap>,
     /// Octets handed over whose room the peer has not got back.
     held: usize,
     ended: bool,
@@ -33,8 +35,8 @@ impl Stream {
         body: Option<RecvStream>,
         respond: SendResponse<Bytes>,
     ) -> Stream {
-        let broken = Reason::INTERNAL_ERROR;
-        Stream { parent, waker, body, respond, send: None, held: 0, ended: false, broken }
+        let (send, trailers, broken) = (None, None, Reason::INTERNAL_ERROR);
+        Stream { parent, waker, body, respond, send, trailers, held: 0, ended: false, broken }
     }
 
     /// A status before the answer: 100, 103.
@@ -58,6 +60,12 @@ impl Stream {
         self.start(200, parts, false)
     }
 
+    /// What comes behind the body, as whole lines.
+    pub fn set_trailers(&mut self, lines: &[u8]) {
+        let fields = head(200, &[lines]).map(|head| head.into_parts().0.headers);
+        self.trailers = fields.filter(|fields| !fields.is_empty());
+    }
+
     /// Sends what the peer's window takes; the last of it ends the stream where `last`.
     /// Gives whether everything was sent.
     pub fn pump(
@@ -79,13 +87,17 @@ impl Stream {
             outbox.load().map_err(|_| Reset)?;
             let front = outbox.front();
             let count = front.len().min(send.capacity());
-            let end = last && count == outbox.len();
+            let end = last && count == outbox.len() && self.trailers.is_none();
             send.send_data(Bytes::copy_from_slice(&front[..count]), end).map_err(|_| Reset)?;
             self.ended |= end;
             outbox.forget(count, spares);
         }
         if last && !self.ended {
-            send.send_data(Bytes::new(), true).map_err(|_| Reset)?;
+            match self.trailers.take() {
+                Some(trailers) => send.send_trailers(trailers),
+                None => send.send_data(Bytes::new(), true),
+            }
+            .map_err(|_| Reset)?;
             self.ended = true;
         }
         Ok(true)
