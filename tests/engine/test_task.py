@@ -363,6 +363,30 @@ async def test_a_task_that_others_hold_tells_them_how_it_ended(serve):
         held.clear()
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["by the dict", "by the hooks"])
+async def test_each_request_of_a_batch_is_the_current_task(serve, monkeypatch, known):
+    real = asyncio.tasks.current_task
+    if not known:  # the mark that the engine puts into asyncio's dict does not come out of it
+        monkeypatch.setattr(asyncio.tasks, "current_task", lambda loop=None: real(loop) or None)
+    held, between = [], []
+
+    async def handler():
+        held.append(asyncio.current_task())
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: between.append(asyncio.current_task()))
+        return "ok"
+
+    async with serve({"GET /": (handler, {"bare": True})}) as site:
+        peer = await site.peer()
+        await peer.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 5)
+        for _ in range(5):
+            assert (await peer.reply()).body == b"ok"
+        assert asyncio.current_task() not in held
+    assert len({id(task) for task in held}) == 5
+    assert between == [None] * 5
+    held.clear()
+
+
 async def test_nothing_leaks_over_many_requests(serve):
     """100,000 requests: in place, suspended, failing and refused."""
 

@@ -223,7 +223,7 @@ impl Engine {
                 return Ok(());
             }
             let patience = engine.socket_options.close_timeout as f64 / 1e9;
-            (serial, patience, engine.runtime.lp.clone_ref(py))
+            (serial, patience, engine.runtime.get().lp.clone_ref(py))
         };
         let give_up = slf.getattr(intern!(py, "_give_up"))?;
         lp.call_method1(py, intern!(py, "call_later"), (patience, give_up, serial, socket))
@@ -406,8 +406,8 @@ impl Engine {
             let kept = socket.borrow().kept.as_ref().map(|kept| kept.bind(py).clone());
             let make = || calls::call(callbacks.get().make.bind(py), [socket.as_any()]);
             let value = call(&kept.map_or_else(make, Ok)?)?;
-            let runtime = slf.borrow().runtime.clone();
-            if !runtime.is_coroutine(&value) {
+            let runtime = slf.borrow().runtime.bind(py).clone();
+            if !runtime.get().is_coroutine(&value) {
                 return Ok(Outcome::Done(value));
             }
             RequestTask::begin(&runtime, value, &context, |task| {

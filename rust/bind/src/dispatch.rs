@@ -9,7 +9,6 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyString};
-use std::sync::Arc;
 use wire::route::WEBSOCKET;
 use wire::{Found, Framing, Refusal};
 
@@ -54,9 +53,9 @@ impl Engine {
             let found = engine.router.find(method, path);
             let (index, params, route) = match (found, &engine.fallback) {
                 (Found::Route(index, params, count), _) => {
-                    (index as u32, (params, count), engine.routes[index].clone())
+                    (index as u32, (params, count), engine.routes[index].bind(py).clone())
                 }
-                (_, Some(fallback)) => (FALLBACK, Default::default(), fallback.clone()),
+                (_, Some(fallback)) => (FALLBACK, Default::default(), fallback.bind(py).clone()),
                 (Found::OtherMethods, None) => {
                     let allow = format!("allow: {}\r\n", engine.router.allow(path));
                     return engine.reactor.decline(token, Refusal::NotAllowed, &allow);
@@ -74,11 +73,11 @@ impl Engine {
             }
             let size = incoming.body().len() as u64;
             let fits = match incoming.is_awaited() {
-                true if route.streams && is_worth_streaming(&incoming) => {
-                    engine.reactor.hand_over(token, route.body)
+                true if route.get().streams && is_worth_streaming(&incoming) => {
+                    engine.reactor.hand_over(token, route.get().body)
                 }
-                true => return engine.collect(incoming, route.body),
-                false if size > route.body => Err(Refusal::BodyTooLarge),
+                true => return engine.collect(incoming, route.get().body),
+                false if size > route.get().body => Err(Refusal::BodyTooLarge),
                 false => Ok(()),
             };
             if let Err(refusal) = fits {
@@ -87,18 +86,19 @@ impl Engine {
             engine.serial += 1;
             (engine.serial, index, params, route)
         };
+        let route = route.get();
         let exchange = Exchange::new(slf.clone().unbind(), incoming, serial, index, params);
         let mut exchange = Lazy::new(exchange);
-        let mut outcome = Self::begin(slf, &mut exchange, &route).unwrap_or_else(Outcome::Failed);
+        let mut outcome = Self::begin(slf, &mut exchange, route).unwrap_or_else(Outcome::Failed);
         if let (Some(unseen), Outcome::Done(value)) = (exchange.unseen(), &outcome) {
-            match Self::write_value(slf, unseen, &route, value) {
+            match Self::write_value(slf, unseen, route, value) {
                 Ok(()) => return,
                 Err(error) => outcome = Outcome::Failed(error),
             }
         }
         if !matches!(outcome, Outcome::Suspended) {
             match exchange.object(py) {
-                Ok(exchange) => Self::answer(slf, exchange, &route, outcome),
+                Ok(exchange) => Self::answer(slf, exchange, route, outcome),
                 Err(_) => slf.borrow_mut().reactor.decline(token, Refusal::Broken, ""),
             }
         }
@@ -116,7 +116,7 @@ impl Engine {
     fn begin<'py>(
         slf: &Bound<'py, Self>,
         exchange: &mut Lazy<'py>,
-        route: &Arc<Route>,
+        route: &Route,
     ) -> PyResult<Outcome<'py>> {
         let py = slf.py();
         let context = calls::copy_context(py)?;
@@ -127,8 +127,8 @@ impl Engine {
             } else {
                 calls::call(endpoint, [exchange.object(py)?.as_any()])?
             };
-            let runtime = &route.runtime;
-            if !runtime.is_coroutine(&value) {
+            let runtime = route.runtime.bind(py);
+            if !runtime.get().is_coroutine(&value) {
                 return Ok(Outcome::Done(value));
             }
             RequestTask::begin(runtime, value, &context, |task| {
@@ -175,29 +175,29 @@ impl Engine {
             let held = engine.running.remove(&this.serial);
             let waiters = [Wait::Drain, Wait::Body, Wait::Gone]
                 .map(|wait| engine.waiters.remove(&(this.serial, wait)));
-            (held, engine.route(this.route), waiters)
+            (held, engine.route(slf.py(), this.route), waiters)
         };
         if let Some(route) = route {
-            Self::answer(slf, exchange, &route, outcome);
+            Self::answer(slf, exchange, route.get(), outcome);
         }
         // Dropped with nothing borrowed: that may run finalizers, which may call us.
         drop((held, waiters));
         Self::pump(slf)
     }
 
-    fn route(&self, index: u32) -> Option<Arc<Route>> {
-        if index == FALLBACK {
-            self.fallback.clone()
-        } else {
-            self.routes.get(index as usize).cloned()
-        }
+    fn route<'py>(&self, py: Python<'py>, index: u32) -> Option<Bound<'py, Route>> {
+        let route = match index {
+            FALLBACK => self.fallback.as_ref(),
+            index => self.routes.get(index as usize),
+        };
+        route.map(|route| route.bind(py).clone())
     }
 
     /// Writes what a handler came to, and closes the exchange.
     fn answer(
         slf: &Bound<'_, Self>,
         exchange: &Bound<'_, Exchange>,
-        route: &Arc<Route>,
+        route: &Route,
         outcome: Outcome<'_>,
     ) {
         let this = exchange.get();
@@ -231,7 +231,7 @@ impl Engine {
     fn write_value(
         slf: &Bound<'_, Self>,
         exchange: &Exchange,
-        route: &Arc<Route>,
+        route: &Route,
         value: &Object<'_>,
     ) -> PyResult<()> {
         if exchange.is_ended() {
@@ -306,17 +306,12 @@ impl Engine {
     }
 
     /// The handler raised, was cancelled, or gave what cannot be written.
-    fn fail(
-        slf: &Bound<'_, Self>,
-        exchange: &Bound<'_, Exchange>,
-        route: &Arc<Route>,
-        error: PyErr,
-    ) {
+    fn fail(slf: &Bound<'_, Self>, exchange: &Bound<'_, Exchange>, route: &Route, error: PyErr) {
         let (py, this) = (slf.py(), exchange.get());
         if is_fatal(py, &error) {
             slf.borrow_mut().fatal = Some(error.clone_ref(py));
         }
-        let cancelled = route.runtime.is_cancelled(py, &error);
+        let cancelled = route.runtime.get().is_cancelled(py, &error);
         if cancelled && matches!(this.reason(), Reason::Gone | Reason::Closing) {
             if this.is_endless() {
                 Self::finish_stream(slf, this);

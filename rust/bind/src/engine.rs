@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wire::{Refusal, Router, reply};
 
-/// What a route's answers look like, rendered once.
+/// What a route's answers look like, rendered once; an object to be shared, as `Runtime` is.
+#[pyclass(frozen)]
 pub struct Route {
     pub endpoint: Py<PyAny>,
     pub bare: bool,
@@ -37,16 +38,17 @@ pub struct Route {
     pub octets: Vec<u8>,
     pub empty: Vec<u8>,
     /// The engine's, so that a request needs no borrow of it for them.
-    pub runtime: Arc<Runtime>,
+    pub runtime: Py<Runtime>,
     pub hooks: Arc<Hooks>,
 }
 
 impl Route {
-    fn new(engine: &Engine, endpoint: Py<PyAny>, bare: bool, status: u16, body: u64) -> Route {
+    fn new(engine: &Engine, endpoint: Object<'_>, bare: bool, status: u16, body: u64) -> Route {
         let head =
             |kind: &[u8]| reply::render(status, &[(b"content-type".to_vec(), kind.to_vec())]);
+        let py = endpoint.py();
         Route {
-            endpoint,
+            endpoint: endpoint.unbind(),
             bare,
             status,
             deadline: None,
@@ -56,7 +58,7 @@ impl Route {
             text: head(b"text/plain; charset=utf-8"),
             octets: head(b"application/octet-stream"),
             empty: reply::render(204, &[]),
-            runtime: Arc::clone(&engine.runtime),
+            runtime: engine.runtime.clone_ref(py),
             hooks: Arc::clone(&engine.hooks),
         }
     }
@@ -91,11 +93,11 @@ pub const FALLBACK: u32 = u32::MAX;
 #[pyclass(module = "megahertz._core")]
 pub struct Engine {
     pub reactor: Reactor,
-    pub runtime: Arc<Runtime>,
+    pub runtime: Py<Runtime>,
     pub hooks: Arc<Hooks>,
     pub router: Router,
-    pub routes: Vec<Arc<Route>>,
-    pub fallback: Option<Arc<Route>>,
+    pub routes: Vec<Py<Route>>,
+    pub fallback: Option<Py<Route>>,
     /// Suspended requests by serial; asyncio itself only keeps weak references to tasks.
     pub running: HashMap<u64, (Py<RequestTask>, Py<Exchange>)>,
     /// The serial of the request that a connection waits for.
@@ -144,7 +146,7 @@ impl Engine {
         let (socket_options, unread) = socket_options(limits)?;
         Ok(Engine {
             reactor: Reactor::new(settings).map_err(refused)?,
-            runtime: Arc::new(Runtime::new(py, lp)?),
+            runtime: Py::new(py, Runtime::new(py, lp)?)?,
             hooks: Arc::new(Hooks { encode, failed, expired, broken, idle }),
             router: Router::default(),
             routes: vec![],
@@ -178,7 +180,7 @@ impl Engine {
         &mut self,
         methods: Vec<String>,
         pattern: &str,
-        endpoint: Py<PyAny>,
+        endpoint: Object<'_>,
         bare: bool,
         status: u16,
         deadline: Option<f64>,
@@ -190,14 +192,17 @@ impl Engine {
             self.router.add(method, pattern, index).map_err(PyValueError::new_err)?;
         }
         let limit = body_bytes.unwrap_or(self.body_limit);
+        let py = endpoint.py();
         let route = Route::new(self, endpoint, bare, status, limit);
-        self.routes.push(Arc::new(Route { deadline, streams, ..route }));
+        self.routes.push(Py::new(py, Route { deadline, streams, ..route })?);
         Ok(())
     }
 
-    fn set_fallback(&mut self, endpoint: Py<PyAny>) {
+    fn set_fallback(&mut self, endpoint: Object<'_>) -> PyResult<()> {
+        let py = endpoint.py();
         let route = Route::new(self, endpoint, false, 200, self.body_limit);
-        self.fallback = Some(Arc::new(Route { streams: true, ..route }));
+        self.fallback = Some(Py::new(py, Route { streams: true, ..route })?);
+        Ok(())
     }
 
     fn set_refusal(
@@ -374,7 +379,7 @@ impl Engine {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         for route in self.routes.iter().chain(&self.fallback) {
-            visit.call(&route.endpoint)?;
+            visit.call(&route.get().endpoint)?;
         }
         let Hooks { encode, failed, expired, broken, idle } = &*self.hooks;
         for hook in [encode, failed, expired, broken, idle] {
@@ -422,10 +427,12 @@ impl Engine {
                 }
             }
         }
-        let mut engine = slf.borrow_mut();
-        engine.polling = false;
-        let fatal = engine.fatal.take();
-        drop(engine);
+        let (runtime, fatal) = {
+            let mut engine = slf.borrow_mut();
+            engine.polling = false;
+            (engine.runtime.clone_ref(slf.py()), engine.fatal.take())
+        };
+        runtime.get().end_batch(slf.py());
         fatal.map_or(Ok(()), Err)
     }
 
@@ -436,7 +443,7 @@ impl Engine {
             if engine.polling || std::mem::replace(&mut engine.pump_due, true) {
                 return Ok(());
             }
-            engine.runtime.lp.clone_ref(slf.py())
+            engine.runtime.get().lp.clone_ref(slf.py())
         };
         let later = slf.getattr(intern!(slf.py(), "_pump"))?;
         lp.call_method1(slf.py(), intern!(slf.py(), "call_soon"), (later,)).map(drop)
@@ -528,7 +535,7 @@ impl Engine {
     /// A future that [`Engine::release`] ends.
     pub fn waiter(slf: &Bound<'_, Self>, serial: u64, wait: Wait) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let lp = slf.borrow().runtime.lp.clone_ref(py);
+        let lp = slf.borrow().runtime.get().lp.clone_ref(py);
         let future = lp.call_method0(py, intern!(py, "create_future"))?;
         let mut engine = slf.borrow_mut();
         engine.waiters.entry((serial, wait)).or_default().push(future.clone_ref(py));
@@ -546,7 +553,7 @@ impl Engine {
             return Self::waiter(slf, serial, wait);
         }
         let py = slf.py();
-        let lp = slf.borrow().runtime.lp.clone_ref(py);
+        let lp = slf.borrow().runtime.get().lp.clone_ref(py);
         let future = lp.call_method0(py, intern!(py, "create_future"))?;
         future.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
         Ok(future)

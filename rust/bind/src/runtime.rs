@@ -1,14 +1,25 @@
 //! What the engine borrows from asyncio, looked up once a loop.
 //!
 //! `_enter_task`, `_leave_task` and `_register_task` are the hooks that asyncio offers to other
-//! task implementations (Lib/asyncio/tasks.py exports them for that).
+//! task implementations (Lib/asyncio/tasks.py exports them for that). What they keep, up to
+//! CPython 3.13, is one dict from loop to current task. In a batch each request overwrites the
+//! entry of the one before, and the batch's end takes it out: two look-ups, an insertion and a
+//! deletion a request become one store. Where the dict is not what `current_task` reads, the hooks
+//! are called.
 use crate::calls::{self, Object};
 use crate::task::RequestTask;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+/// An object only to be shared: under the GIL its count costs less than an `Arc`'s.
+#[pyclass(frozen)]
 pub struct Runtime {
     pub lp: Py<PyAny>,
+    /// Each loop's current task.
+    current: Option<Py<PyDict>>,
+    /// The entry is that of the batch's last request.
+    stands: AtomicBool,
     enter: Py<PyAny>,
     leave: Py<PyAny>,
     register: Py<PyAny>,
@@ -24,6 +35,8 @@ impl Runtime {
         let tasks = py.import("asyncio.tasks")?;
         let exceptions = py.import("asyncio.exceptions")?;
         Ok(Runtime {
+            current: current_tasks(&tasks, lp.bind(py)).map(Bound::unbind),
+            stands: AtomicBool::new(false),
             lp,
             enter: tasks.getattr("_enter_task")?.unbind(),
             leave: tasks.getattr("_leave_task")?.unbind(),
@@ -49,9 +62,43 @@ impl Runtime {
             }
         }
         let py = task.py();
+        self.end_batch(py);
         calls::call(self.enter.bind(py), [self.lp.bind(py), task.as_any()])?;
         let _guard = Guard(self, task);
         Ok(f())
+    }
+
+    /// `within`, for the first step of a request: the task stays the current one until the next
+    /// request or [`Runtime::end_batch`], also for the hooks that turn its value or its error into
+    /// an answer. Gives how many references to it are kept for that.
+    pub fn within_batch<R>(
+        &self,
+        task: &Bound<'_, RequestTask>,
+        f: impl FnOnce() -> R,
+    ) -> PyResult<(R, isize)> {
+        let (py, lp) = (task.py(), self.lp.bind(task.py()));
+        let Some(current) = self.current.as_ref().map(|current| current.bind(py)) else {
+            return self.within(task, f).map(|result| (result, 0));
+        };
+        if !self.stands.load(Relaxed) && current.contains(lp)? {
+            // Somebody runs the loop inside a task: asyncio says what it thinks of that.
+            return self.within(task, f).map(|result| (result, 0));
+        }
+        self.stands.store(true, Relaxed);
+        current.set_item(lp, task)?;
+        Ok((f(), 1))
+    }
+
+    /// No request's task is current any more.
+    pub fn end_batch(&self, py: Python<'_>) {
+        if !self.stands.load(Relaxed) {
+            return;
+        }
+        self.stands.store(false, Relaxed);
+        let Some(current) = &self.current else { return };
+        if let Err(error) = current.bind(py).del_item(self.lp.bind(py)) {
+            error.write_unraisable(py, None);
+        }
     }
 
     /// Makes `asyncio.all_tasks()` know a task; done once it outlives its first step.
@@ -94,4 +141,21 @@ impl Runtime {
         }
         .map(drop)
     }
+}
+
+/// The dict behind `current_task`, if there is one: a mark put into it has to come out there.
+fn current_tasks<'py>(
+    tasks: &Bound<'py, PyModule>,
+    lp: &Object<'py>,
+) -> Option<Bound<'py, PyDict>> {
+    let current = tasks.getattr("_current_tasks").ok()?.cast_into_exact::<PyDict>().ok()?;
+    let before = current.get_item(lp).ok()?;
+    let mark = PyTuple::empty(lp.py());
+    current.set_item(lp, &mark).ok()?;
+    let read = tasks.call_method1("current_task", (lp,));
+    match before {
+        Some(task) => current.set_item(lp, task).ok()?,
+        None => current.del_item(lp).ok()?,
+    }
+    read.is_ok_and(|read| read.is(&mark)).then_some(current)
 }

@@ -25,7 +25,6 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
-use std::sync::Arc;
 
 mod step;
 
@@ -74,18 +73,24 @@ impl Owner {
     }
 }
 
-#[pyclass(weakref, module = "megahertz._core")]
-pub struct RequestTask {
+/// What a task has once it waits, or once somebody asks something of it: most never do.
+#[derive(Default)]
+struct Later {
     owner: Option<Owner>,
-    runtime: Arc<Runtime>,
-    coroutine: Option<Py<PyAny>>,
-    context: Option<Py<PyAny>>,
     waiter: Option<Py<PyAny>>,
     callbacks: Vec<(Py<PyAny>, Py<PyAny>)>,
     result: Option<Py<PyAny>>,
     error: Option<PyErr>,
     message: Option<Py<PyAny>>,
     name: Option<Py<PyAny>>,
+}
+
+#[pyclass(weakref, module = "megahertz._core")]
+pub struct RequestTask {
+    runtime: Py<Runtime>,
+    coroutine: Option<Py<PyAny>>,
+    context: Option<Py<PyAny>>,
+    later: Option<Box<Later>>,
     state: State,
     must_cancel: bool,
     cancels: u32,
@@ -97,23 +102,12 @@ pub struct RequestTask {
 }
 
 impl RequestTask {
-    pub fn new(
-        owner: Option<Owner>,
-        runtime: Arc<Runtime>,
-        coroutine: Py<PyAny>,
-        context: Py<PyAny>,
-    ) -> Self {
+    pub fn new(runtime: Py<Runtime>, coroutine: Py<PyAny>, context: Py<PyAny>) -> Self {
         RequestTask {
-            owner,
             runtime,
             coroutine: Some(coroutine),
             context: Some(context),
-            waiter: None,
-            callbacks: vec![],
-            result: None,
-            error: None,
-            message: None,
-            name: None,
+            later: None,
             state: State::Pending,
             must_cancel: false,
             cancels: 0,
@@ -122,9 +116,29 @@ impl RequestTask {
         }
     }
 
+    fn later(&mut self) -> &mut Later {
+        self.later.get_or_insert_default()
+    }
+
+    /// A reference to something that it may have by now.
+    fn its(
+        &self,
+        py: Python<'_>,
+        what: impl FnOnce(&Later) -> &Option<Py<PyAny>>,
+    ) -> Option<Py<PyAny>> {
+        self.later
+            .as_deref()
+            .and_then(|later| what(later).as_ref())
+            .map(|object| object.clone_ref(py))
+    }
+
+    fn take_message(&mut self) -> Option<Py<PyAny>> {
+        self.later.as_mut().and_then(|later| later.message.take())
+    }
+
     fn pending(&self) -> PyErr {
         Python::attach(|py| {
-            match self.runtime.invalid_state.bind(py).call1(("Result is not set.",)) {
+            match self.runtime.get().invalid_state.bind(py).call1(("Result is not set.",)) {
                 Ok(error) => PyErr::from_value(error),
                 Err(error) => error,
             }
@@ -146,12 +160,12 @@ impl RequestTask {
         name: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
         let context = context.map_or_else(|| calls::copy_context(py), Ok)?;
-        let runtime = Arc::new(Runtime::new(py, lp)?);
-        let mut task = RequestTask::new(None, runtime.clone(), coro, context.clone().unbind());
-        task.name = name;
+        let runtime = Bound::new(py, Runtime::new(py, lp)?)?;
+        let mut task = RequestTask::new(runtime.clone().unbind(), coro, context.clone().unbind());
+        task.later().name = name;
         let task = Bound::new(py, task)?;
-        runtime.soon(task.as_any(), None, &context)?;
-        runtime.register(&task)?;
+        runtime.get().soon(task.as_any(), None, &context)?;
+        runtime.get().register(&task)?;
         Ok(task)
     }
 
@@ -164,11 +178,13 @@ impl RequestTask {
             if task.state != State::Pending {
                 return Ok(());
             }
-            (task.runtime.clone(), task.owner.as_ref().map(|owner| owner.clone_ref(py)))
+            let owner = task.later.as_ref().and_then(|later| later.owner.as_ref());
+            (task.runtime.clone_ref(py), owner.map(|owner| owner.clone_ref(py)))
         };
+        let runtime = runtime.get();
         let error = future.and_then(|f| calls::method(intern!(py, "result"), [&f], None).err());
-        let outcome = runtime.within(slf, || Self::step(slf, &runtime, error))?;
-        Self::settle(slf, &runtime, &outcome)?;
+        let outcome = runtime.within(slf, || Self::step(slf, runtime, error))?;
+        Self::settle(slf, runtime, &outcome)?;
         let fatal = match &outcome {
             Outcome::Failed(error) if is_fatal(py, error) => Some(error.clone_ref(py)),
             _ => None,
@@ -190,7 +206,7 @@ impl RequestTask {
                 return Ok(false);
             }
             task.cancels += 1;
-            task.waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+            task.its(py, |later| &later.waiter)
         };
         let message = msg.as_ref().map_or_else(|| py.None(), |msg| msg.clone_ref(py));
         let forwarded = waiter.map(|waiter| Self::cancel_future(waiter.bind(py), message.bind(py)));
@@ -198,7 +214,8 @@ impl RequestTask {
             return Ok(true);
         }
         let mut task = slf.borrow_mut();
-        (task.must_cancel, task.message) = (true, msg);
+        task.must_cancel = true;
+        task.later().message = msg;
         Ok(true)
     }
 
@@ -223,15 +240,17 @@ impl RequestTask {
     }
 
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match (self.state, &self.error) {
+        let error = self.later.as_ref().and_then(|later| later.error.as_ref());
+        match (self.state, error) {
             (State::Pending, _) => Err(self.pending()),
             (_, Some(error)) => Err(error.clone_ref(py)),
-            _ => Ok(self.result.as_ref().map_or_else(|| py.None(), |result| result.clone_ref(py))),
+            _ => Ok(self.its(py, |later| &later.result).unwrap_or_else(|| py.None())),
         }
     }
 
     fn exception(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match (self.state, &self.error) {
+        let error = self.later.as_ref().and_then(|later| later.error.as_ref());
+        match (self.state, error) {
             (State::Pending, _) => Err(self.pending()),
             (State::Cancelled, Some(error)) => Err(error.clone_ref(py)),
             (_, Some(error)) => Ok(error.clone_ref(py).into_value(py).into_any()),
@@ -251,15 +270,15 @@ impl RequestTask {
             None => calls::copy_context(py)?.unbind(),
         };
         if !slf.borrow().done() {
-            slf.borrow_mut().callbacks.push((callback, context));
+            slf.borrow_mut().later().callbacks.push((callback, context));
             return Ok(());
         }
-        let runtime = slf.borrow().runtime.clone();
-        runtime.soon(callback.bind(py), Some(slf.as_any()), context.bind(py))
+        let runtime = slf.borrow().runtime.clone_ref(py);
+        runtime.get().soon(callback.bind(py), Some(slf.as_any()), context.bind(py))
     }
 
     fn remove_done_callback(slf: &Bound<'_, Self>, callback: Object<'_>) -> PyResult<usize> {
-        let callbacks = std::mem::take(&mut slf.borrow_mut().callbacks);
+        let callbacks = std::mem::take(&mut slf.borrow_mut().later().callbacks);
         let before = callbacks.len();
         let mut kept = vec![];
         for (known, context) in callbacks {
@@ -269,7 +288,7 @@ impl RequestTask {
             }
         }
         let removed = before - kept.len();
-        slf.borrow_mut().callbacks = kept;
+        slf.borrow_mut().later().callbacks = kept;
         Ok(removed)
     }
 
@@ -282,7 +301,7 @@ impl RequestTask {
     }
 
     fn get_loop(&self, py: Python<'_>) -> Py<PyAny> {
-        self.runtime.lp.clone_ref(py)
+        self.runtime.get().lp.clone_ref(py)
     }
 
     #[getter]
@@ -293,13 +312,13 @@ impl RequestTask {
     /// Read by anyio, to see what a cancelled task waits for.
     #[getter]
     fn _fut_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+        self.its(py, |later| &later.waiter)
     }
 
     /// Read by asyncio's own futures when they are cancelled with a message.
     #[getter]
     fn _cancel_message(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.message.as_ref().map(|message| message.clone_ref(py))
+        self.its(py, |later| &later.message)
     }
 
     /// Read by anyio and by asyncio's `TaskGroup` of 3.13.
@@ -314,16 +333,16 @@ impl RequestTask {
         let pair = |(callback, context): &(Py<PyAny>, Py<PyAny>)| {
             (callback.clone_ref(py), context.clone_ref(py))
         };
-        self.callbacks.iter().map(pair).collect()
+        self.later.iter().flat_map(|later| later.callbacks.iter().map(pair)).collect()
     }
 
     fn get_name(&self, py: Python<'_>) -> Py<PyAny> {
-        let named = self.name.as_ref().map(|name| name.clone_ref(py));
+        let named = self.its(py, |later| &later.name);
         named.unwrap_or_else(|| PyString::new(py, "request").into_any().unbind())
     }
 
     fn set_name(&mut self, name: Py<PyAny>) {
-        self.name = Some(name);
+        self.later().name = Some(name);
     }
 
     /// The frame it is suspended in, as a list of one or none.
@@ -358,16 +377,17 @@ impl RequestTask {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let held =
-            [&self.coroutine, &self.context, &self.waiter, &self.result, &self.message, &self.name];
-        for object in held {
+        visit.call(&self.coroutine)?;
+        visit.call(&self.context)?;
+        let Some(later) = &self.later else { return Ok(()) };
+        for object in [&later.waiter, &later.result, &later.message, &later.name] {
             visit.call(object)?;
         }
-        for (callback, context) in &self.callbacks {
+        for (callback, context) in &later.callbacks {
             visit.call(callback)?;
             visit.call(context)?;
         }
-        if let Some(owner) = &self.owner {
+        if let Some(owner) = &later.owner {
             visit.call(&owner.engine)?;
             match &owner.duty {
                 Duty::Exchange(exchange) => visit.call(exchange)?,
@@ -378,15 +398,9 @@ impl RequestTask {
     }
 
     fn __clear__(&mut self) {
-        self.owner = None;
         self.coroutine = None;
         self.context = None;
-        self.waiter = None;
-        self.result = None;
-        self.error = None;
-        self.message = None;
-        self.name = None;
-        self.callbacks.clear();
+        self.later = None;
     }
 }
 

@@ -5,27 +5,28 @@ use crate::runtime::Runtime;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use std::sync::Arc;
 
 impl RequestTask {
     /// Makes a task of a coroutine and runs its first step in place, in the context that is
     /// entered; `suspended` keeps a task that is to go on, before asyncio knows of it, and says
     /// whose it is.
     pub fn begin<'py>(
-        runtime: &Arc<Runtime>,
+        shared: &Bound<'py, Runtime>,
         coroutine: Object<'py>,
         context: &Object<'py>,
         suspended: impl FnOnce(&Bound<'py, Self>) -> PyResult<Owner>,
     ) -> PyResult<Outcome<'py>> {
         let (py, context) = (coroutine.py(), context.clone().unbind());
-        let task = RequestTask::new(None, runtime.clone(), coroutine.unbind(), context);
+        let runtime = shared.get();
+        let task = RequestTask::new(shared.clone().unbind(), coroutine.unbind(), context);
         let task = Bound::new(py, task)?;
-        let outcome = runtime.within(&task, || Self::step(&task, runtime, None))?;
+        let first = || Self::step(&task, runtime, None);
+        let (outcome, kept) = runtime.within_batch(&task, first)?;
         if matches!(outcome, Outcome::Suspended) {
             let owner = suspended(&task)?;
-            task.borrow_mut().owner = Some(owner);
+            task.borrow_mut().later().owner = Some(owner);
             runtime.register(&task)?;
-        } else if calls::references(&task) > 1 {
+        } else if calls::references(&task) > 1 + kept {
             // Somebody kept it: they see it end.
             Self::settle(&task, runtime, &outcome)?;
         }
@@ -34,7 +35,8 @@ impl RequestTask {
 
     /// Whether the coroutine itself waits for `future`.
     pub fn waits_for(&self, future: &Object<'_>) -> bool {
-        self.waiter.as_ref().is_some_and(|waiter| waiter.is(future))
+        let waiter = self.later.as_ref().and_then(|later| later.waiter.as_ref());
+        waiter.is_some_and(|waiter| waiter.is(future))
     }
 
     /// Ends the future that the coroutine waits for, and steps it now instead of by the loop; no
@@ -55,18 +57,20 @@ impl RequestTask {
         error: Option<PyErr>,
     ) -> Outcome<'py> {
         let py = slf.py();
-        let (mut error, coroutine) = {
+        let (mut error, coroutine, waited) = {
             let mut task = slf.borrow_mut();
-            task.waiter = None;
-            let cancel = std::mem::take(&mut task.must_cancel).then(|| task.message.take());
+            let waited = task.later.as_mut().and_then(|later| later.waiter.take());
+            let cancel = std::mem::take(&mut task.must_cancel).then(|| task.take_message());
             let error = match cancel {
                 Some(message) => error
                     .filter(|error| runtime.is_cancelled(py, error))
                     .or_else(|| Some(runtime.cancelled_error(py, message))),
                 None => error,
             };
-            (error, task.coroutine.as_ref().map(|coroutine| coroutine.bind(py).clone()))
+            (error, task.coroutine.as_ref().map(|coroutine| coroutine.bind(py).clone()), waited)
         };
+        // Its end may run Python: nothing is borrowed.
+        drop(waited);
         let Some(coroutine) = coroutine else {
             return Outcome::Failed(PyRuntimeError::new_err("the task is done"));
         };
@@ -97,7 +101,7 @@ impl RequestTask {
     ) -> Outcome<'py> {
         let message = {
             let mut task = slf.borrow_mut();
-            std::mem::take(&mut task.must_cancel).then(|| task.message.take())
+            std::mem::take(&mut task.must_cancel).then(|| task.take_message())
         };
         match message {
             Some(message) => Outcome::Cancelled(runtime.cancelled_error(slf.py(), message)),
@@ -133,8 +137,9 @@ impl RequestTask {
         calls::method(name, [future, slf.as_any(), &context], keyword)?;
         let message = {
             let mut task = slf.borrow_mut();
-            task.waiter = Some(future.clone().unbind());
-            task.must_cancel.then(|| task.message.as_ref().map_or(py.None(), |m| m.clone_ref(py)))
+            task.later().waiter = Some(future.clone().unbind());
+            let message = |task: &Self| task.its(py, |later| &later.message);
+            task.must_cancel.then(|| message(&task).unwrap_or_else(|| py.None()))
         };
         let Some(message) = message else { return Ok(()) };
         if Self::cancel_future(future, message.bind(py))? {
@@ -159,16 +164,18 @@ impl RequestTask {
             let mut task = slf.borrow_mut();
             match outcome {
                 Outcome::Suspended => return Ok(()),
-                Outcome::Done(value) => task.result = Some(value.clone().unbind()),
+                Outcome::Done(value) => task.later().result = Some(value.clone().unbind()),
                 Outcome::Failed(error) | Outcome::Cancelled(error) => {
-                    task.error = Some(error.clone_ref(py));
+                    task.later().error = Some(error.clone_ref(py));
                 }
             }
             let cancelled = matches!(outcome, Outcome::Cancelled(_));
             task.state = if cancelled { State::Cancelled } else { State::Finished };
             // Dropped below: that may run Python, which may look at this task.
-            let ended = (task.coroutine.take(), task.waiter.take());
-            (std::mem::take(&mut task.callbacks), ended)
+            let coroutine = task.coroutine.take();
+            let later = task.later();
+            let ended = (coroutine, later.waiter.take());
+            (std::mem::take(&mut later.callbacks), ended)
         };
         drop(ended);
         for (callback, context) in callbacks {
