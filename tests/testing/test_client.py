@@ -68,7 +68,7 @@ def test_a_handler_left_running_is_cancelled(monkeypatch):
         finally:
             ended.append(True)
 
-    monkeypatch.setattr("megahertz.testing.client._GRACE", 0.0)
+    monkeypatch.setattr("megahertz.testing.host.GRACE", 0.0)
     with Client(app) as client:
         peer = client.connect()
         peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

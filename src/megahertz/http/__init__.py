@@ -7,7 +7,7 @@ from megahertz.http.events import Event, Events, last_event_id
 from megahertz.http.files import FileResponse
 from megahertz.http.forms import FormData, UploadFile
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
-from megahertz.http.problems import title
+from megahertz.http.problems import is_chosen, title
 from megahertz.http.request import Address, Request
 from megahertz.http.response import (
     HTMLResponse,
@@ -54,6 +54,7 @@ __all__ = [
     "Threads",
     "UploadFile",
     "WebSocket",
+    "is_chosen",
     "last_event_id",
     "service_of",
     "title",

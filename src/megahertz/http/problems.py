@@ -104,10 +104,14 @@ def foreseen(error: BaseException) -> bool:
     return isinstance(error, MegahertzError) or _foreign_status(error) is not None
 
 
+def is_chosen(error: BaseException) -> bool:
+    """Whether it was raised for the client to read, or to end the handler."""
+    return isinstance(error, (*_SPOKEN, CancelledError)) or _foreign_status(error) is not None
+
+
 def report(error: BaseException, where: str) -> None:
     """Logs what the client is not told; an answer that somebody chose is no news."""
-    chosen = isinstance(error, (*_SPOKEN, CancelledError)) or _foreign_status(error) is not None
-    if not chosen:
+    if not is_chosen(error):
         log.error("%s failed: %s", where, error, exc_info=error)
 
 

@@ -1,6 +1,19 @@
 """What tests of services need."""
 
-from megahertz.testing.client import Client, Reply
-from megahertz.testing.websocket import WebSocketSession
+import typing
 
-__all__ = ["Client", "Reply", "WebSocketSession"]
+from megahertz.testing.client import Client, Reply
+from megahertz.testing.optional import __getattr__ as __getattr__
+from megahertz.testing.websocket import WebSocketDenied, WebSocketSession
+
+if typing.TYPE_CHECKING:
+    from megahertz.testing.http_client import AsyncTestClient, TestClient
+
+__all__ = [
+    "AsyncTestClient",
+    "Client",
+    "Reply",
+    "TestClient",
+    "WebSocketDenied",
+    "WebSocketSession",
+]

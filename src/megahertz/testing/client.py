@@ -3,31 +3,21 @@
     with Client(app) as client:
         assert client.get("/").json() == {"msg": "ok"}
 
-The server runs in a thread, so that the test may be a plain function. Bytes go through the real
-engine: what passes here was parsed, routed and framed as in production.
+It needs nothing installed, and lets a test send bytes of its own. `TestClient` does more.
 """
 
-import asyncio
 import http.client
 import json as jsonlib
 import socket
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
-from megahertz.engine import Server, ServerStatistics
 from megahertz.http import service_of
 from megahertz.settings import Limits
+from megahertz.testing.host import PATIENCE, Host
 from megahertz.testing.websocket import WebSocketSession
-
-_PATIENCE = 30.0
-"""Seconds before a silent server fails the test (httpx's default is 5; CI machines are slow)."""
-
-_GRACE = 1.0
-"""Seconds for handlers that a test left running; then they are cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +39,7 @@ class Reply:
         return jsonlib.loads(self.content)
 
 
-class Client:
+class Client(Host):
     """Serves `app` while it is entered, and asks it.
 
     Args:
@@ -58,28 +48,10 @@ class Client:
     """
 
     def __init__(self, app: Any, *, limits: Limits | None = None) -> None:
-        self._service = service_of(app)
-        self._limits = limits
-        self._thread = threading.Thread(target=self._run, name="megahertz-client", daemon=True)
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        if not self._ready.wait(_PATIENCE):
-            raise TimeoutError(f"the application did not start within {_PATIENCE:g} s")
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
-        self._thread.join(_PATIENCE)
-        if self._failure is not None:
-            raise self._failure
+        service = service_of(app)
+        sock = socket.create_server(("127.0.0.1", 0))
+        super().__init__(service, [sock], limits=limits)
+        self.port: int = sock.getsockname()[1]
 
     def request(
         self,
@@ -98,7 +70,7 @@ class Client:
             fields.setdefault("content-type", "application/json")
         if params:
             path = f"{path}?{urlencode(params, doseq=True)}"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, content, fields)
             answer = connection.getresponse()
@@ -147,35 +119,4 @@ class Client:
 
     def connect(self) -> socket.socket:
         """A connection to the server, for bytes of your own."""
-        return socket.create_connection(("127.0.0.1", self.port), _PATIENCE)
-
-    def stop(self) -> None:
-        """Asks the server to stop, as SIGTERM does, and does not wait; again it does nothing."""
-        with suppress(RuntimeError):  # the loop is closed: it has stopped
-            self._loop.call_soon_threadsafe(self._stop.set)
-
-    def statistics(self) -> ServerStatistics:
-        """The server's, at this moment."""
-
-        async def read() -> ServerStatistics:  # on the loop's thread, which owns the engine
-            return self._server.statistics()
-
-        return asyncio.run_coroutine_threadsafe(read(), self._loop).result(_PATIENCE)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._socket.close()
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        self._server = Server(self._service, [self._socket], limits=self._limits)
-        async with self._server:
-            self._ready.set()
-            await self._stop.wait()
-            await self._server.stop(_GRACE)
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)

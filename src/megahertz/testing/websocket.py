@@ -10,12 +10,20 @@ import json as jsonlib
 import os
 import socket
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self
 
 from megahertz.errors import HTTPError, WebSocketDisconnect
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
+
+
+class WebSocketDenied(WebSocketDisconnect, HTTPError):
+    """The handshake was answered by something else than 101: `status_code`, `detail`, `headers`."""
+
+    def __init__(self, status_code: int, detail: str, headers: dict[str, str]) -> None:
+        HTTPError.__init__(self, status_code, detail, headers=headers)
+        self.code, self.reason = 1006, detail
 
 
 class WebSocketSession:
@@ -26,7 +34,7 @@ class WebSocketSession:
         headers: of the server's answer, names in lower case.
 
     Raises:
-        HTTPError: the server answered with another status.
+        WebSocketDenied: the server answered with another status.
     """
 
     def __init__(
@@ -36,8 +44,10 @@ class WebSocketSession:
         *,
         headers: Mapping[str, str] | None = None,
         subprotocols: Sequence[str] = (),
+        leave: Callable[[], None] | None = None,
     ) -> None:
         self._socket = connection
+        self._leave = leave
         self._data = b""
         self._over = False
         try:
@@ -70,18 +80,21 @@ class WebSocketSession:
         status = int(first.split()[1])
         if status != 101:
             body = self._take(int(found.get("content-length", 0)))
-            raise HTTPError(status, body.decode("utf-8", "replace"))
+            raise WebSocketDenied(status, body.decode("utf-8", "replace"), found)
         return found
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        leave, self._leave = self._leave, None
         try:
             if not self._over:
                 self.close()
         finally:
             self._socket.close()
+            if leave is not None:
+                leave()
 
     def send_text(self, data: str) -> None:
         """A message of text."""
@@ -91,9 +104,10 @@ class WebSocketSession:
         """A message of bytes."""
         self._send(_BINARY, data)
 
-    def send_json(self, data: Any) -> None:
-        """A message of text."""
-        self.send_text(jsonlib.dumps(data))
+    def send_json(self, data: Any, mode: Literal["text", "binary"] = "text") -> None:
+        """A message of text, or the same in bytes."""
+        text = jsonlib.dumps(data, separators=(",", ":"), ensure_ascii=False)
+        self._send(_TEXT if mode == "text" else _BINARY, text.encode())
 
     def receive(self) -> str | bytes:
         """The next message; pings are answered.
@@ -127,9 +141,9 @@ class WebSocketSession:
         assert isinstance(message, bytes), message
         return message
 
-    def receive_json(self) -> Any:
+    def receive_json(self, mode: Literal["text", "binary"] = "text") -> Any:
         """The next message, as JSON."""
-        return jsonlib.loads(self.receive())
+        return jsonlib.loads(self.receive_text() if mode == "text" else self.receive_bytes())
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Says goodbye, and waits until the server has."""
