@@ -55,6 +55,12 @@ class Answer:
         The kernel copies them from the file (sendfile), and the descriptor is duplicated.
         """
     @property
+    def pieces(self) -> list[bytes | tuple[int, int, int]] | None:
+        """What `attach` was given: bytes, and `(fd, offset, length)`; None where the body counts.
+
+        The descriptors are valid as long as this answer is held.
+        """
+    @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
         """Names in lower case, in order; a copy."""
     @raw_headers.setter
@@ -204,6 +210,14 @@ class Callbacks:
         closed: Callable[[Any, int, str], Any],
         failed: Callable[[Socket, BaseException], Any],
     ) -> Callbacks: ...
+    @property
+    def make(self) -> Callable[[Socket], Any]: ...
+    @property
+    def received(self) -> Callable[[Any, Any], Any]: ...
+    @property
+    def closed(self) -> Callable[[Any, int, str], Any]: ...
+    @property
+    def failed(self) -> Callable[[Socket, BaseException], Any]: ...
 
 @final
 class Socket:
@@ -331,6 +345,22 @@ def read_request(data: bytes, limits: Mapping[str, float]) -> dict[str, Any] | i
         `method target path query version keep headers body rest`; the status of a refusal; or
         None while the request is not whole.
     """
+
+# --- routes.rs ---
+
+@final
+class Routes:
+    """The engine's router, for requests that the engine did not read."""
+
+    def __new__(cls) -> Routes: ...
+    def add(self, method: str, pattern: str, route: int) -> None:
+        """As `Engine.add_route`. ValueError for a malformed pattern or a conflict."""
+    def find(self, method: str, path: bytes) -> tuple[int, tuple[str, ...]] | None:
+        """The route's number and its parameters; `path` is percent-encoded."""
+    def allow(self, path: bytes) -> str:
+        """The methods that the path knows; empty where it knows none."""
+    def speaks_websocket(self, path: bytes) -> bool:
+        """Whether it knows nothing else."""
 
 # --- engine.rs ---
 

@@ -3,7 +3,7 @@ use poll::{Part, Slice};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use wire::reply;
 
@@ -176,6 +176,18 @@ impl Answer {
         }
         self.parts = Some(all);
         Ok(())
+    }
+
+    /// The descriptors are ours, and open as long as this answer is there.
+    #[getter]
+    fn pieces<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+        let piece = |part: &Part| match part {
+            Part::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any()),
+            Part::File(Slice { file, at, len }) => {
+                Ok((file.as_raw_fd(), *at, *len).into_pyobject(py)?.into_any())
+            }
+        };
+        self.parts.as_ref().map(|parts| parts.iter().map(piece).collect()).transpose()
     }
 
     #[getter]

@@ -15,6 +15,7 @@ mod journal;
 mod limits;
 mod load;
 mod probe;
+mod routes;
 mod runtime;
 mod socket;
 mod task;
@@ -28,6 +29,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     socket::register(module)?;
     tls::register(module)?;
     probe::register(module)?;
+    routes::register(module)?;
     convert::register(module)?;
     exchange::asgi::register(module)?;
     journal::register(module)?;

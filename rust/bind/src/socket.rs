@@ -76,9 +76,13 @@ impl SocketSettings {
 #[pyclass(frozen, module = "megahertz._core")]
 pub struct Callbacks {
     /// Makes what the others get of a `Socket`.
+    #[pyo3(get)]
     pub make: Py<PyAny>,
+    #[pyo3(get)]
     pub received: Py<PyAny>,
+    #[pyo3(get)]
     pub closed: Py<PyAny>,
+    #[pyo3(get)]
     pub failed: Py<PyAny>,
 }
 

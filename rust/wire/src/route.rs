@@ -10,6 +10,9 @@ pub const MOST_PARAMS: usize = 8;
 /// The method of routes that answer WebSockets: no token, so no client can send it as its own.
 pub const WEBSOCKET: &str = "(websocket)";
 
+/// The method of routes that answer whatever has no route of its own, but no WebSocket.
+pub const ANY: &str = "(any)";
+
 /// What a look-up gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -55,6 +58,8 @@ impl Router {
         let Ok(text) = std::str::from_utf8(path) else { return Found::Nothing };
         let found = self.at(method, text);
         let found = found.or_else(|| if method == b"HEAD" { self.at(b"GET", text) } else { None });
+        let plain = method != WEBSOCKET.as_bytes();
+        let found = found.or_else(|| if plain { self.at(ANY.as_bytes(), text) } else { None });
         if let Some((route, spans, count)) = found {
             return Found::Route(route, spans, count);
         }
@@ -88,7 +93,7 @@ impl Router {
     /// The Allow field of a path.
     pub fn allow(&self, path: &[u8]) -> String {
         let text = std::str::from_utf8(path).unwrap_or_default();
-        let mut names: Vec<&str> = self.known(text).filter(|&name| name != WEBSOCKET).collect();
+        let mut names: Vec<&str> = self.known(text).filter(|name| !name.starts_with('(')).collect();
         if names.contains(&"GET") && !names.contains(&"HEAD") {
             names.push("HEAD");
         }
@@ -128,6 +133,18 @@ mod tests {
         assert_eq!(hit("GET", "/files/a/b"), Some((4, vec!["a/b".into()])));
         assert_eq!(hit("HEAD", "/items/7"), Some((1, vec!["7".into()])));
         assert_eq!(hit("GET", "/items/a%2Fb"), Some((1, vec!["a%2Fb".into()])));
+    }
+
+    #[test]
+    fn any_method_gives_way_to_its_own_and_is_no_websocket() {
+        let mut router = router();
+        router.add(ANY, "/items/{*rest}", 5).unwrap();
+        let found = |method: &str| match router.find(method.as_bytes(), b"/items/7") {
+            Found::Route(route, ..) => Some(route),
+            _ => None,
+        };
+        assert_eq!([found("GET"), found("HEAD"), found("PUT")], [Some(1), Some(1), Some(2)]);
+        assert_eq!([found("POST"), found("BREW"), found(WEBSOCKET)], [Some(5), Some(5), None]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ from megahertz.engine.native import (
     Latencies,
     LoadRun,
     Replay,
+    Routes,
     Socket,
     SocketSettings,
     asgi_answer,
@@ -18,7 +19,7 @@ from megahertz.engine.native import (
     ticket_secret,
 )
 from megahertz.engine.server import Server
-from megahertz.engine.service import WEBSOCKET, Endpoint, Route, Service
+from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Route, Service
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import BACKLOG, bind, listen, queue_limit, release, reserve, url
 from megahertz.engine.statistics import ServerStatistics
@@ -33,6 +34,7 @@ from megahertz.engine.workers import (
 )
 
 __all__ = [
+    "ANY",
     "BACKLOG",
     "INTERRUPTED",
     "START_FAILED",
@@ -49,6 +51,7 @@ __all__ = [
     "LoadRun",
     "Replay",
     "Route",
+    "Routes",
     "Server",
     "ServerStatistics",
     "Service",

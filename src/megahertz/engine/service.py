@@ -13,6 +13,9 @@ Endpoint = Callable[..., Awaitable[Any] | Any]
 WEBSOCKET = "(websocket)"
 """The method of routes that answer WebSockets: no token, so no client can send it as its own."""
 
+ANY = "(any)"
+"""The method of routes that answer whatever has no route of its own method; no WebSockets."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:

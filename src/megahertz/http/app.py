@@ -17,6 +17,8 @@ from megahertz.http.endpoint import (
     nearest,
 )
 from megahertz.http.ends import Ends
+from megahertz.http.face import Face
+from megahertz.http.guest import Message, Receive, Send
 from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
@@ -75,6 +77,11 @@ class App(Router):
         self._errors: dict[type[BaseException], ErrorHandler] = {}
         self._seed: dict[str, Any] = {}
         self._open: AsyncExitStack | None = None
+        self._face = Face(self)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The application as ASGI 3, for other servers, middleware and test clients."""
+        await self._face(scope, receive, send)
 
     def exception_handler(self, kind: type[BaseException]) -> Callable[[F], F]:
         """Declares the decorated `(request, error) -> response` as the answer to errors of `kind`.
@@ -135,8 +142,8 @@ class App(Router):
                 if app._lifespan is not None:
                     yielded = await stack.enter_async_context(app._lifespan(app))
                     self._seed.update(yielded if isinstance(yielded, Mapping) else {})
-            for layer in self._opened():
-                await stack.enter_async_context(layer)
+            for part in self._opened():
+                await stack.enter_async_context(part)
             await self._shared.open(await stack.enter_async_context(Ends()))
             self._open = stack.pop_all()
         return self
@@ -152,9 +159,11 @@ class App(Router):
         return list(found)
 
     def _opened(self) -> list[Resource]:
-        """The layers that live as long as the application; each once, however often it stands."""
-        layers: list[Any] = [layer for router in self.family() for layer in router._layers]
-        return list({id(layer): layer for layer in layers if isinstance(layer, Resource)}.values())
+        """Layers and mounts that live as long as the application; each once, wherever it is."""
+        parts: list[Any] = []
+        for router in self.family():
+            parts += [*router._layers, *router._mounts]
+        return list({id(part): part for part in parts if isinstance(part, Resource)}.values())
 
     def _compile(self) -> list[Route]:
         around = Surroundings(

@@ -11,6 +11,7 @@ from megahertz.engine import Answer, Endpoint, Exchange, Route, asgi_scope
 from megahertz.http.asgi_request import EXTENSIONS, Message, RequestCycle
 from megahertz.http.asgi_socket import SOCKET_EXTENSIONS, SocketCycle, subprotocols
 from megahertz.http.encode import encode
+from megahertz.http.guest import GuestExchange
 from megahertz.http.lifespan import AsgiLifespan
 from megahertz.http.problems import problem, refusals, report
 
@@ -90,32 +91,51 @@ class AsgiHost:
 
     async def _serve(self, exchange: Exchange) -> Answer | None:
         if exchange.websocket:
-            return await self._attend(exchange)
-        cycle = RequestCycle(exchange)
+            return (await self.attend(exchange)).conclude()
+        await self.answer(exchange)
+        return None
+
+    async def answer(
+        self, exchange: Exchange, root: str | None = None, added: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """One request.
+
+        Args:
+            exchange: of the request.
+            root: the beginning of its path where the application is mounted; None: where its
+                host says.
+            added: header fields, beside the application's own.
+        """
+        cycle = RequestCycle(exchange, added)
         try:
-            await self._app(self._scope(exchange), cycle.receive, cycle.send)
+            await self._app(self._scope(exchange, root), cycle.receive, cycle.send)
         finally:
             if not cycle.left:
                 cycle.leave()
         if not cycle.complete:
             cycle.check()
-        return None
 
-    async def _attend(self, exchange: Exchange) -> Answer | None:
+    async def attend(self, exchange: Exchange, root: str | None = None) -> SocketCycle:
+        """One WebSocket, to its end; `root` as of `answer`."""
         cycle = SocketCycle(exchange)
-        scope = self._scope(exchange)
-        del scope["method"]
+        scope = self._scope(exchange, root)
+        scope.pop("method", None)
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if exchange.secure else "ws"
         scope["subprotocols"] = subprotocols(scope["headers"])
         scope["asgi"] = _SOCKET_VERSIONS
         scope["extensions"] = dict(SOCKET_EXTENSIONS)
         await self._app(scope, cycle.receive, cycle.send)
-        return cycle.conclude()
+        return cycle
 
-    def _scope(self, exchange: Exchange) -> dict[str, Any]:
-        scope = asgi_scope(exchange, self._template)
-        if self._root:
+    def _scope(self, exchange: Exchange, root: str | None) -> dict[str, Any]:
+        if isinstance(exchange, GuestExchange):
+            scope = exchange.lend(self._template["extensions"])
+        else:
+            scope = asgi_scope(exchange, self._template)
+        if root is not None:
+            scope["root_path"] = root
+        elif self._root:
             scope["path"] = self._root + scope["path"]
             scope["raw_path"] = self._root.encode() + scope["raw_path"]
         if self._lifespan.state is not None:

@@ -13,7 +13,7 @@ message out of order raises at the one who sent it. A body that the engine refus
 
 import asyncio
 import os
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from megahertz.engine import Answer, Exchange, asgi_answer
@@ -36,12 +36,17 @@ were sent to nobody. uvicorn takes any number, and who sends in a loop then neve
 class RequestCycle:
     """One request, from its first message to its last.
 
+    Args:
+        exchange: of the request.
+        added: header fields, beside the application's own.
+
     Attributes:
         complete: the answer is out.
         left: nothing more will be sent.
     """
 
     __slots__ = (
+        "_added",
         "_body_ended",
         "_exchange",
         "_gone",
@@ -54,8 +59,9 @@ class RequestCycle:
         "left",
     )
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, added: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self._exchange = exchange
+        self._added = added
         self._received = self._body_ended = False
         self._head: Message | None = None
         self._owed: int | None = None
@@ -96,13 +102,15 @@ class RequestCycle:
         """The start of the response, then its body in one or more pieces."""
         kind, head = message["type"], self._head
         if kind == "http.response.body" and head is not None and not self._body_ended:
-            if asgi_answer(self._exchange, head, message):
+            if type(self._exchange) is Exchange and asgi_answer(self._exchange, head, message):
                 self._end()
             elif self._exchange.closed:
                 await self._unheard_of()
             elif self._write(head, message):
                 await self._exchange.drain()
         elif kind == "http.response.start" and head is None:
+            if self._added:
+                message = {**message, "headers": [*message.get("headers", ()), *self._added]}
             self._head = message
         elif self._exchange.closed and not self.complete:
             await self._unheard_of()

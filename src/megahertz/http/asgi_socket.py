@@ -42,6 +42,11 @@ class SocketCycle:
         self._body: list[bytes] = []
         self._decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def socket(self) -> Socket | None:
+        """Once it is accepted."""
+        return self._socket
+
     async def receive(self) -> Message:
         """`websocket.connect`, then what the client sends, and `websocket.disconnect` for ever."""
         if not self._greeted:

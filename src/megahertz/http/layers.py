@@ -13,6 +13,7 @@ from typing import Any
 from megahertz.engine import Answer, Exchange
 from megahertz.errors import BadRoute
 from megahertz.http.ends import Ends
+from megahertz.http.guest import GuestExchange
 from megahertz.http.response import answer_of
 from megahertz.http.stream import Deferred
 from megahertz.http.threads import Threads
@@ -92,6 +93,8 @@ async def deliver(exchange: Exchange, value: Any, status: int, threads: Threads)
     if not exchange.started:
         sent = answer_of(value, status)
         exchange.answer(sent)
+    if isinstance(exchange, GuestExchange):
+        await exchange.flushed()
     return sent
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
-from megahertz.engine import WEBSOCKET, SocketSettings
+from megahertz.engine import ANY, WEBSOCKET, SocketSettings
 from megahertz.errors import BadRoute, BadSettings
 from megahertz.govern import Policy
+from megahertz.http.asgi import Asgi
 from megahertz.http.folder import Files
 from megahertz.http.layers import check
+from megahertz.http.mount import REST, Mount
 from megahertz.http.params import Dependency
 from megahertz.http.pattern import Pattern, parse
 from megahertz.http.signature import Signature, is_async, read
@@ -107,6 +109,7 @@ class Router:
             check(layer)
         self._own: list[Declared] = []
         self._included: list[tuple[str, Router]] = []
+        self._mounts: list[Mount] = []
 
     def route(
         self,
@@ -265,6 +268,37 @@ class Router:
         folder = Files(directory, max_age=max_age, index=index, hidden=hidden)
         self.get(f"{path.rstrip('/')}/{{rest:path}}", policy=policy, name=name)(folder)
 
+    def mount(
+        self, path: str, app: Asgi, *, policy: Policy | None = None, name: str | None = None
+    ) -> None:
+        """Serves an ASGI application below `path`: its requests, WebSockets and lifespan.
+
+        `scope["root_path"]` is `path` with its prefixes, as the ASGI specification has it. Layers
+        and dependencies of this router are in front of it; routes of our own win over it.
+
+        Args:
+            path: `/old`; `/` is everything that no route takes.
+            app: `async app(scope, receive, send)`; an `App` too, though `include` costs less.
+            policy: its rules; what it leaves open is inherited.
+            name: for listings; the application's unless given.
+
+        Raises:
+            BadRoute: a path that cannot be served, or no application.
+        """
+        stem = path.rstrip("/")
+        if not callable(app) or id(app) == id(self):
+            raise BadRoute(f"mount({path!r}): takes an ASGI application, and not this one")
+        mount = Mount(app)
+        self._mounts.append(mount)
+        for pattern in (f"{stem}/{{{REST}:path}}", *([stem] if stem else [])):
+            called = name or mount.__name__
+            answers = self._declared(pattern, (ANY,), mount, 200, called)
+            attends = self._declared(pattern, (WEBSOCKET,), mount.attend, 200, called)
+            attends = replace(attends, socket=Attendance(SocketSettings()))
+            self._own += [
+                replace(declared, policy=policy or Policy()) for declared in (answers, attends)
+            ]
+
     def layer(self, layer: L) -> L:
         """Puts `layer` in front of every route of this router, inside those added before it.
 
@@ -319,7 +353,7 @@ class Router:
         status: int,
         name: str | None,
     ) -> Declared:
-        upper = tuple(name if name == WEBSOCKET else name.upper() for name in methods)
+        upper = tuple(name if name in (ANY, WEBSOCKET) else name.upper() for name in methods)
         where = _where(upper, path, handler)
         pattern = parse(path)
         _check(where, upper, handler, status)
@@ -355,7 +389,7 @@ def _check(where: str, methods: tuple[str, ...], handler: Any, status: int) -> N
 
 
 def _is_method(name: str) -> bool:
-    return name.isalpha() or name == WEBSOCKET
+    return name.isalpha() or name in (ANY, WEBSOCKET)
 
 
 def _settings(options: SocketOptions) -> SocketSettings:

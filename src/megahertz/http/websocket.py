@@ -99,6 +99,11 @@ class WebSocket:
         return self._head().url
 
     @property
+    def path(self) -> str:
+        """Percent-decoded."""
+        return self._head().path
+
+    @property
     def path_params(self) -> dict[str, str]:
         """What the pattern's parameters matched, percent-decoded."""
         return self._head().path_params
@@ -170,6 +175,10 @@ class WebSocket:
             self._socket = self._exchange.upgrade(self._settings, fields)
         except RuntimeError:
             raise WebSocketDisconnect(1006) from None
+
+    def adopt(self, socket: Socket) -> None:
+        """Somebody else has completed the handshake: a mounted application."""
+        self._socket = socket
 
     async def deny(self, response: Answer) -> None:
         """Answers the opening request with `response` instead of a WebSocket."""
