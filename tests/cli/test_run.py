@@ -137,7 +137,6 @@ def test_the_grace_has_an_end(serve, until):
         (["shop:make"], {}, "--factory"),
         (["shop:os"], {}, "neither a megahertz App nor an ASGI 3 application"),
         (["shop:limited", "--workers", "2"], {}, 'scope="worker"'),
-        (["shop:app", "--host", "unix:sock", "--workers", "2"], {}, "give them a port"),
         (["shop:app", "--host", "203.0.113.1"], {}, "no interface here has that address"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",

@@ -1,16 +1,21 @@
 """`mhz run`: an application on a port, in one process or several."""
 
-import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from megahertz.cli.serve import announce, serve
+from megahertz.cli.listen import Listen
+from megahertz.cli.serve import Hosting, serve
+from megahertz.cli.supervise import Plan, oversee
+from megahertz.cli.supervise import memory as as_memory
+from megahertz.cli.supervise import pid_file as keep_pid
+from megahertz.cli.supervise import workers as as_workers
 from megahertz.cli.target import StartFailed, load
-from megahertz.engine import Supervisor, Tls, command, reserve, ticket_secret
+from megahertz.engine import Lifeline, Notifier, Service, Tls, bind_inherited, ticket_secret
 from megahertz.errors import BadSettings, MegahertzError
 from megahertz.http import service_of
 from megahertz.settings import Limits
@@ -22,7 +27,17 @@ log = logging.getLogger("megahertz")
 @click.argument("target", metavar="MODULE:APP")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address, or unix:PATH.")
 @click.option("--port", default=8000, show_default=True, help="0 is any that is free.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--workers",
+    type=as_workers,
+    default="1",
+    metavar="N|auto",
+    show_default=True,
+    help="Processes; auto is one for each processor that may be used (affinity, cgroup).",
+)
+@click.option(
+    "--supervise", is_flag=True, help="Keep one worker under a supervisor too: hot restart."
+)
 @click.option(
     "--loop",
     type=click.Choice(["auto", "asyncio", "uvloop"]),
@@ -31,6 +46,39 @@ log = logging.getLogger("megahertz")
     help="auto is uvloop where it is installed.",
 )
 @click.option("--grace", default=30.0, show_default=True, help="Seconds to finish what runs.")
+@click.option(
+    "--drain-delay",
+    "delay",
+    default=0.0,
+    show_default=True,
+    help="Seconds to go on serving, not ready, before that.",
+)
+@click.option(
+    "--close-spread",
+    "spread",
+    type=float,
+    help="Seconds from the first WebSocket told to go to the last  [default: 1 for 1,000]",
+)
+@click.option("--health", metavar="PREFIX", help="Answer PREFIX/live and PREFIX/ready.")
+@click.option(
+    "--worker-memory",
+    "memory",
+    type=as_memory,
+    metavar="SIZE",
+    help="Replace a worker that holds more.",
+)
+@click.option(
+    "--bind-cpus",
+    "binding",
+    type=click.Choice(["no", "core", "node"]),
+    default="no",
+    show_default=True,
+    help="Bind each worker to a processor, or to a memory node.",
+)
+@click.option(
+    "--exclusive", is_flag=True, help="Restart a worker only after its predecessor has ended."
+)
+@click.option("--pid-file", metavar="FILE", help="Holds the process id while it runs.")
 @click.option(
     "--limit",
     "limits",
@@ -61,8 +109,16 @@ def run(
     host: str,
     port: int,
     workers: int,
+    supervise: bool,
     loop: str,
     grace: float,
+    delay: float,
+    spread: float | None,
+    health: str | None,
+    memory: int | None,
+    binding: str,
+    exclusive: bool,
+    pid_file: str | None,
     limits: tuple[str, ...],
     tls_cert: tuple[str, ...],
     tls_key: tuple[str, ...],
@@ -83,29 +139,66 @@ def run(
     shown the one with the name it asks for. Changed files are in use within 10 s, without a
     restart.
 
+    SIGHUP, or `mhz reload`, restarts the workers without a gap where there is a supervisor:
+    with --supervise, or more than one worker.
+
     Exit codes: 0 after SIGTERM or SIGINT, 3 if the application does not start, 130 after a second
     SIGINT.
     """
     _log_to_stderr(log_level)
+
+    def service() -> Service:
+        return service_of(load(target, factory=factory), root_path=root_path, lifespan=lifespan)
+
     try:
-        bounds = Limits.parse(limits)
-        tls = _tls(tls_cert, tls_key, tls_client_ca)
-        if workers > 1:
-            options = ["--loop", loop, "--grace", str(grace), "--log-level", log_level]
-            options += ["--root-path", root_path, "--lifespan", lifespan]
-            options += ["--factory"] if factory else []
-            options += [f"--limit={item}" for item in limits]
-            options += [f"--tls-cert={file}" for file in tls_cert]
-            options += [f"--tls-key={file}" for file in tls_key]
-            options += [f"--tls-client-ca={tls_client_ca}"] if tls_client_ca else []
-            code = _supervise([target, *options], host, port, workers, grace, tls is not None)
-        else:
-            app = load(target, factory=factory)
-            service = service_of(app, root_path=root_path, lifespan=lifespan)
-            code = serve(service, host, port, loop=loop, grace=grace, limits=bounds, tls=tls)
+        lifeline = Lifeline.inherited()
+        hosting = Hosting(
+            loop=loop,
+            grace=grace,
+            delay=delay,
+            spread=spread,
+            health=health,
+            limits=Limits.parse(limits),
+            tls=_tls(tls_cert, tls_key, tls_client_ca),
+        )
+        if lifeline is not None:
+            bind_inherited()
+            sys.exit(serve(service(), lifeline.sockets, hosting, lifeline=lifeline))
+        plan = Plan(
+            count=workers,
+            memory=memory,
+            bind=binding,
+            exclusive=exclusive,
+            grace=grace,
+            delay=delay,
+        )
+        with keep_pid(pid_file):
+            if supervise or workers > 1 or memory is not None:
+                code = oversee(host, port, plan, secure=hosting.tls is not None)
+            else:
+                code = _alone(service(), host, port, hosting)
     except MegahertzError as error:
         raise StartFailed(str(error)) from error
     sys.exit(code)
+
+
+def _alone(service: Service, host: str, port: int, hosting: Hosting) -> int:
+    listen, notifier = Listen(host, port), Notifier(os.environ)
+    sockets = listen.alone()
+
+    def announce(loop: str) -> None:
+        listen.announce(loop, secure=hosting.tls is not None)
+        notifier.ready("1 process serves")
+        notifier.watch()
+
+    return serve(
+        service,
+        sockets,
+        hosting,
+        lent=listen.lent,
+        announce=announce,
+        stopping=notifier.stopping,
+    )
 
 
 def _tls(certs: tuple[str, ...], keys: tuple[str, ...], client_ca: str | None) -> Tls | None:
@@ -120,21 +213,6 @@ def _tls(certs: tuple[str, ...], keys: tuple[str, ...], client_ca: str | None) -
     tls = Tls(certificates=pairs, client_ca=None if client_ca is None else Path(client_ca))
     tls.load(ticket_secret())
     return tls
-
-
-def _supervise(
-    arguments: list[str], host: str, port: int, workers: int, grace: float, secure: bool
-) -> int:
-    """The port is kept by sockets of ours that never listen; each worker binds it for itself."""
-    reserved = reserve(host, port)
-    port = reserved[0].getsockname()[1]
-    run = command(["run", *arguments, "--host", host, "--port", str(port)])
-    supervisor = Supervisor(run, workers, grace=grace)
-
-    def ready() -> None:
-        announce(host, port, f"{workers} workers", secure=secure)
-
-    return asyncio.run(supervisor.run(ready))
 
 
 def _log_to_stderr(level: str) -> None:

@@ -6,31 +6,24 @@ import gc
 import logging
 import os
 import resource
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Self
 
-import click
-
 from megahertz.cli.target import StartFailed
 from megahertz.engine import (
-    BACKLOG,
     INTERRUPTED,
+    Health,
     Lifeline,
     Server,
     Service,
     Signals,
     Tls,
-    bind,
     listen,
-    queue_limit,
-    release,
-    url,
-    worker_count,
 )
 from megahertz.errors import MegahertzError
 from megahertz.settings import Limits
@@ -49,50 +42,96 @@ LAST_CALL = 2.0
 returns for ever (concurrent.futures joins its threads at exit), and so would the deployment."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosting:
+    """How a process serves, whatever it serves.
+
+    Attributes:
+        loop: auto, asyncio or uvloop.
+        grace: seconds to finish what runs.
+        delay: seconds to go on serving after the signal to stop.
+        spread: seconds from the first to the last WebSocket that is told to go; None: as many as
+            there are.
+        health: prefix of the routes for orchestrators.
+        limits: what is accepted from peers.
+        tls: spoken on every socket.
+    """
+
+    loop: str = "auto"
+    grace: float = 30.0
+    delay: float = 0.0
+    spread: float | None = None
+    health: str | None = None
+    limits: Limits
+    tls: Tls | None = None
+
+
 def serve(
     service: Service,
-    host: str,
-    port: int,
+    sockets: list[socket.socket],
+    hosting: Hosting,
     *,
-    loop: str,
-    grace: float,
-    limits: Limits,
-    tls: Tls | None = None,
+    lifeline: Lifeline | None = None,
+    lent: bool = False,
+    announce: Callable[[str], None] = lambda loop: None,
+    stopping: Callable[[], None] = lambda: None,
 ) -> int:
-    """Serves until a signal, or the end of the supervisor.
+    """Serves until a signal, or until the supervisor says so or ends.
+
+    Args:
+        service: the application.
+        sockets: bound; closed at the end.
+        hosting: how.
+        lifeline: to the supervisor.
+        lent: somebody else goes on with the sockets.
+        announce: called with the loop's name once it serves.
+        stopping: called when it no longer wants traffic.
 
     Returns:
         The exit code.
 
     Raises:
         StartFailed: the loop is not installed, or the application does not start.
-        BadSettings: the port cannot be had.
     """
-    lifeline = Lifeline.inherited()
-    sockets = bind(host, port, shared=worker_count() > 1)
-    if port == 0 and sockets[0].family != socket.AF_UNIX:
-        port = sockets[0].getsockname()[1]
-    name, make = _loop(loop)
-
+    name, make = _loop(hosting.loop)
     _raise_file_limit()
+    health = Health(hosting.health)
     server = Server(
-        _Listening(service, sockets),
+        _Listening(service, sockets, health),
         sockets,
-        limits=limits,
-        tls=tls,
+        limits=hosting.limits,
+        tls=hosting.tls,
         secret=None if lifeline is None else lifeline.secret,
     )
+    end = _End(grace=hosting.grace, delay=hosting.delay, spread=hosting.spread, keep=lent)
 
     def ready() -> None:
-        if lifeline is None:
-            announce(host, port, name, secure=tls is not None)
-        else:
+        announce(name)
+        if lifeline is not None:
             lifeline.ready()
 
+    def drain() -> None:
+        health.draining = True
+        stopping()
+
     with asyncio.Runner(loop_factory=make) as runner:
-        code = runner.run(_live(server, sockets, grace, lifeline, ready))
+        code = runner.run(_live(server, end, lifeline, ready, drain))
         _last_call(code)
     return code
+
+
+@dataclass(slots=True)
+class _End:
+    """How it will end; the supervisor may say otherwise."""
+
+    grace: float
+    delay: float
+    spread: float | None
+    keep: bool
+
+    def retire(self, grace: float) -> None:
+        """A successor serves already."""
+        self.grace, self.delay, self.keep = grace, 0.0, True
 
 
 def _raise_file_limit() -> None:
@@ -104,15 +143,15 @@ def _raise_file_limit() -> None:
 
 async def _live(
     server: Server,
-    sockets: list[socket.socket],
-    grace: float,
+    end: _End,
     lifeline: Lifeline | None,
     ready: Callable[[], None],
+    drain: Callable[[], None],
 ) -> int:
     """From start to stop, in one task: what the lifespan enters here, it leaves here."""
-    with Signals() as signals:
+    with Signals(_explain, replace=lifeline.replace if lifeline else None) as signals:
         if lifeline is not None:
-            lifeline.watch(lambda: signals.receive(signal.SIGTERM))
+            _obey(lifeline, signals, end)
         try:
             await _start(server)
         except asyncio.CancelledError:
@@ -120,12 +159,33 @@ async def _live(
         signals.starting = False
         ready()
         await signals.stopped.wait()
-        release(sockets)
+        drain()
+        code = 0
         try:
-            await server.stop(grace)
+            await asyncio.sleep(end.delay)
+        except asyncio.CancelledError:
+            code, end.grace = INTERRUPTED, 0.0
+        try:
+            await server.stop(end.grace, spread=end.spread, handed_over=end.keep)
         except asyncio.CancelledError:
             return INTERRUPTED
-    return 0
+    return code
+
+
+def _obey(lifeline: Lifeline, signals: Signals, end: _End) -> None:
+    def stop(keep: bool) -> None:
+        end.keep = end.keep or keep
+        signals.stop()
+
+    def retire(grace: float) -> None:
+        end.retire(grace)
+        signals.stop()
+
+    lifeline.watch(stop, retire)
+
+
+def _explain() -> None:
+    log.warning("SIGHUP: this process serves alone; `mhz run --supervise` restarts without a gap")
 
 
 async def _start(server: Server) -> None:
@@ -162,10 +222,10 @@ def _last_call(code: int) -> None:
 class _Listening:
     """The service, which begins to listen only once it is open: until then nobody connects."""
 
-    def __init__(self, service: Service, sockets: list[socket.socket]) -> None:
+    def __init__(self, service: Service, sockets: list[socket.socket], health: Health) -> None:
         self._service = service
         self._sockets = sockets
-        self.routes = service.routes
+        self.routes = [*health.routes, *service.routes]
         self.fallback = service.fallback
         self.refusals = service.refusals
         self.encode = service.encode
@@ -178,13 +238,6 @@ class _Listening:
 
     async def __aexit__(self, *exc: object) -> bool | None:
         return await self._service.__aexit__(*exc)
-
-
-def announce(host: str, port: int, how: str, *, secure: bool = False) -> None:
-    """Says where, once it is true."""
-    if queue_limit() < BACKLOG:
-        log.info("net.core.somaxconn cuts the backlog of %d to %d", BACKLOG, queue_limit())
-    click.echo(f"megahertz serves {url(host, port, secure=secure)} ({how}); Ctrl-C stops it")
 
 
 def _loop(name: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:

@@ -1,6 +1,10 @@
 """The poller inside the asyncio loop."""
 
 from megahertz.engine.bus import Bus
+from megahertz.engine.control import ask_reload, is_supervisor
+from megahertz.engine.health import Health
+from megahertz.engine.lifeline import Lifeline, worker_count
+from megahertz.engine.memory import size
 from megahertz.engine.native import (
     Answer,
     Callbacks,
@@ -18,20 +22,17 @@ from megahertz.engine.native import (
     plain_int,
     ticket_secret,
 )
+from megahertz.engine.owners import listeners
+from megahertz.engine.processors import bind_inherited, bindings, nodes, usable
 from megahertz.engine.server import Server
 from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Route, Service
 from megahertz.engine.signals import Signals
-from megahertz.engine.sockets import BACKLOG, bind, listen, queue_limit, release, reserve, url
+from megahertz.engine.sockets import BACKLOG, bind, listen, places, queue_limit, url
 from megahertz.engine.statistics import ServerStatistics
+from megahertz.engine.supervisor import INTERRUPTED, START_FAILED, Supervisor
+from megahertz.engine.systemd import Notifier, activated
 from megahertz.engine.tls import Tls
-from megahertz.engine.workers import (
-    INTERRUPTED,
-    START_FAILED,
-    Lifeline,
-    Supervisor,
-    command,
-    worker_count,
-)
+from megahertz.engine.worker import command
 
 __all__ = [
     "ANY",
@@ -45,10 +46,12 @@ __all__ = [
     "Endpoint",
     "Engine",
     "Exchange",
+    "Health",
     "Journal",
     "Latencies",
     "Lifeline",
     "LoadRun",
+    "Notifier",
     "Replay",
     "Route",
     "Routes",
@@ -60,16 +63,24 @@ __all__ = [
     "SocketSettings",
     "Supervisor",
     "Tls",
+    "activated",
     "asgi_answer",
     "asgi_scope",
+    "ask_reload",
     "bind",
+    "bind_inherited",
+    "bindings",
     "command",
+    "is_supervisor",
     "listen",
+    "listeners",
+    "nodes",
+    "places",
     "plain_int",
     "queue_limit",
-    "release",
-    "reserve",
+    "size",
     "ticket_secret",
     "url",
+    "usable",
     "worker_count",
 ]

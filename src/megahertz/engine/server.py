@@ -15,7 +15,7 @@ from typing import Self
 
 from megahertz.engine.native import Engine, RequestTask, ticket_secret
 from megahertz.engine.service import Service
-from megahertz.engine.sockets import limit_unsent
+from megahertz.engine.sockets import limit_unsent, silence
 from megahertz.engine.statistics import ServerStatistics
 from megahertz.engine.tls import Stamp, Tls
 from megahertz.errors import BadRoute, BadSettings, BodyRefused, DeadlineExceeded, Misused
@@ -230,6 +230,8 @@ class Server:
         if spread is None:
             spread = min(engine.statistics()["connections"] * PACE, grace / 2)
         engine.stop(spread)
+        if not handed_over:
+            silence(self._sockets)  # a supervisor holds them too
         for sock in self._sockets:
             sock.close()
         ends = asyncio.create_task(_end_streams(engine, spread))

@@ -1,7 +1,9 @@
 """Listening sockets, alone or shared by the workers of one port."""
 
+import contextlib
 import errno
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
         BadSettings: the address is taken, forbidden or not ours.
     """
     if host.startswith(UNIX):
-        return [_unix(Path(host.removeprefix(UNIX)), shared)]
+        return [_unix(Path(host.removeprefix(UNIX)))]
     found: list[socket.socket] = []
     try:
         for family, address in _resolve(host, port):
@@ -47,27 +49,31 @@ def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     return found
 
 
-def release(sockets: list[socket.socket]) -> None:
-    """Closes them: new connections are refused, and go to another worker or machine."""
-    for sock in sockets:
-        if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
-            Path(sock.getsockname()).unlink(missing_ok=True)
-        sock.close()
+def places(host: str, port: int, count: int) -> list[list[socket.socket]]:
+    """Sockets for so many workers of one port, not listening yet.
 
+    Each has its own by SO_REUSEPORT; a unix socket is one for all. That nobody else serves there is
+    asked first, since SO_REUSEPORT would quietly share with another server of the same user.
 
-def reserve(host: str, port: int) -> list[socket.socket]:
-    """Sockets that keep a port for workers who will bind it `shared`.
-
-    That nobody else serves there is asked first, since SO_REUSEPORT would quietly share with
-    another server of the same user.
+    Raises:
+        BadSettings: as `bind`.
     """
-    if host.startswith(UNIX):
-        return bind(host, port, shared=True)  # which says why not
     alone = bind(host, port)
+    if host.startswith(UNIX):
+        return [alone] * count
     chosen = alone[0].getsockname()[1]
     for sock in alone:
         sock.close()
-    return bind(host, chosen, shared=True)
+    return [bind(host, chosen, shared=True) for _ in range(count)]
+
+
+def silence(sockets: Sequence[socket.socket]) -> None:
+    """Stops listening, also for other processes that hold them; what queues is reset."""
+    for sock in sockets:
+        with contextlib.suppress(OSError):  # it is closed, or does not listen
+            if sock.family == socket.AF_UNIX:
+                Path(sock.getsockname()).unlink(missing_ok=True)
+            sock.shutdown(socket.SHUT_RD)
 
 
 def listen(sockets: list[socket.socket]) -> None:
@@ -83,10 +89,8 @@ def limit_unsent(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, NOT_SENT)
 
 
-def _unix(path: Path, shared: bool) -> socket.socket:
+def _unix(path: Path) -> socket.socket:
     """Bound to `path`; a file that a dead server left there is replaced."""
-    if shared:
-        raise BadSettings(f"{path}: workers cannot share a unix socket; give them a port")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket() and sock.connect_ex(str(path)) == errno.ECONNREFUSED:

@@ -1,4 +1,4 @@
-from megahertz.engine.workers import LONGEST_DELAY, STEADY, Backoff
+from megahertz.engine.backoff import LONGEST_DELAY, STEADY, Backoff
 
 
 def test_the_delay_doubles_up_to_its_longest():

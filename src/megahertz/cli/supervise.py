@@ -1,0 +1,95 @@
+"""Several processes that serve as one, under a supervisor."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from megahertz.cli.listen import Listen
+from megahertz.engine import Notifier, Supervisor, bindings, command, nodes, size, usable
+from megahertz.errors import BadSettings
+
+
+def workers(text: str) -> int:
+    """A number of workers, or `auto`."""
+    if text == "auto":
+        return usable()
+    if not text.isdecimal() or int(text) == 0:
+        raise click.BadParameter(f"{text!r}: a number from 1 on, or auto")
+    return int(text)
+
+
+def memory(text: str) -> int:
+    """Bytes, as in `512MiB`."""
+    try:
+        return size(text)
+    except BadSettings as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the supervisor sees to.
+
+    Attributes:
+        count: processes.
+        memory: bytes in memory above which one is replaced.
+        bind: core, node or no.
+        exclusive: a successor starts after its predecessor has ended.
+        grace: seconds to finish what runs.
+        delay: seconds to go on serving after the signal to stop.
+    """
+
+    count: int
+    memory: int | None
+    bind: str
+    exclusive: bool
+    grace: float
+    delay: float
+
+
+def oversee(host: str, port: int, plan: Plan, *, secure: bool) -> int:
+    """Runs this very command line in each worker.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BadSettings: the address cannot be had.
+    """
+    listen = Listen(host, port)
+    supervisor = Supervisor(
+        command(sys.argv[1:]),
+        listen.each(plan.count),
+        grace=plan.grace,
+        delay=plan.delay,
+        exclusive=plan.exclusive,
+        lent=listen.lent,
+        cpus=bindings(plan.count, plan.bind, nodes()),
+        memory=plan.memory,
+        notifier=Notifier(os.environ),
+    )
+    how = f"{plan.count} worker{'s' if plan.count > 1 else ''}"
+    return asyncio.run(supervisor.run(lambda: listen.announce(how, secure=secure)))
+
+
+@contextlib.contextmanager
+def pid_file(path: str | None) -> Iterator[None]:
+    """Keeps our process id in a file, if one is asked for."""
+    if path is None:
+        yield
+        return
+    file = Path(path)
+    try:
+        file.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise BadSettings(f"--pid-file {path}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
