@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from megahertz.engine import usable
+
 ANY = ("--host", "127.0.0.1", "--port", "0")
 
 
@@ -184,6 +186,30 @@ def test_workers_share_a_port_and_know_their_number(serve):
 
     assert found == {("0", "2", None), ("1", "2", None)}
     assert served.end() == 0
+
+
+def test_workers_are_as_many_as_processors_and_bound_to_one_each(serve):
+    served = serve("shop:app", *ANY, "--workers", "auto", "--supervise", "--bind-cpus", "core")
+    served.wait_for_url()
+    found = {tuple(os.sched_getaffinity(int(served.get("/pid")))) for _ in range(64)}
+
+    assert len(found) == usable()
+    assert {len(each) for each in found} == {1}
+    assert served.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--workers", "0"], "a number from 1 on, or auto"),
+        (["--worker-memory", "512MB"], "512MiB"),
+        (["--pid-file", "none/at/all"], "No such file"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_explained(serve, arguments, told):
+    served = serve("shop:app", *ANY, "--supervise", *arguments)
+    assert told in served.process.communicate(timeout=30)[1]
+    assert served.process.returncode in (2, 3)
 
 
 def test_a_dead_worker_is_started_again(serve, until):

@@ -15,6 +15,7 @@ from megahertz.cli.supervise import memory as as_memory
 from megahertz.cli.supervise import pid_file as keep_pid
 from megahertz.cli.supervise import workers as as_workers
 from megahertz.cli.target import StartFailed, load
+from megahertz.cli.watch import GRACE
 from megahertz.engine import Lifeline, Notifier, Service, Tls, bind_inherited, ticket_secret
 from megahertz.errors import BadSettings, MegahertzError
 from megahertz.http import service_of
@@ -78,6 +79,16 @@ log = logging.getLogger("megahertz")
 @click.option(
     "--exclusive", is_flag=True, help="Restart a worker only after its predecessor has ended."
 )
+@click.option("--reload", is_flag=True, help="Development: restart when Python files change.")
+@click.option(
+    "--reload-dir",
+    "folders",
+    metavar="DIR",
+    multiple=True,
+    default=["."],
+    show_default=True,
+    help="What --reload watches; may be repeated.",
+)
 @click.option("--pid-file", metavar="FILE", help="Holds the process id while it runs.")
 @click.option(
     "--limit",
@@ -118,6 +129,8 @@ def run(
     memory: int | None,
     binding: str,
     exclusive: bool,
+    reload: bool,
+    folders: tuple[str, ...],
     pid_file: str | None,
     limits: tuple[str, ...],
     tls_cert: tuple[str, ...],
@@ -132,6 +145,7 @@ def run(
 
     \b
     Example:
+      mhz run shop.main:app --reload
       mhz run shop.main:app --port 8080 --workers 4
       mhz run shop.main:app --tls-cert shop.pem --tls-key shop.key
 
@@ -146,6 +160,7 @@ def run(
     SIGINT.
     """
     _log_to_stderr(log_level)
+    grace = min(grace, GRACE) if reload else grace
 
     def service() -> Service:
         return service_of(load(target, factory=factory), root_path=root_path, lifespan=lifespan)
@@ -168,12 +183,13 @@ def run(
             count=workers,
             memory=memory,
             bind=binding,
-            exclusive=exclusive,
+            exclusive=exclusive or reload,
             grace=grace,
             delay=delay,
+            watched=folders if reload else (),
         )
         with keep_pid(pid_file):
-            if supervise or workers > 1 or memory is not None:
+            if supervise or reload or workers > 1 or memory is not None:
                 code = oversee(host, port, plan, secure=hosting.tls is not None)
             else:
                 code = _alone(service(), host, port, hosting)

@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from megahertz.cli.listen import Listen
-from megahertz.engine import Notifier, Supervisor, bindings, command, nodes, size, usable
+from megahertz.cli.watch import watch
+from megahertz.engine import Notifier, Supervisor, bindings, command, listen, nodes, size, usable
 from megahertz.errors import BadSettings
 
 
@@ -43,6 +44,7 @@ class Plan:
         exclusive: a successor starts after its predecessor has ended.
         grace: seconds to finish what runs.
         delay: seconds to go on serving after the signal to stop.
+        watched: folders whose Python files restart the workers when they change.
     """
 
     count: int
@@ -51,6 +53,7 @@ class Plan:
     exclusive: bool
     grace: float
     delay: float
+    watched: Sequence[str] = ()
 
 
 def oversee(host: str, port: int, plan: Plan, *, secure: bool) -> int:
@@ -62,20 +65,25 @@ def oversee(host: str, port: int, plan: Plan, *, secure: bool) -> int:
     Raises:
         BadSettings: the address cannot be had.
     """
-    listen = Listen(host, port)
+    address = Listen(host, port)
+    sockets = address.each(plan.count)
+    if plan.watched:
+        for group in sockets:
+            listen(group)  # a browser waits for code that does not start yet
     supervisor = Supervisor(
         command(sys.argv[1:]),
-        listen.each(plan.count),
+        sockets,
         grace=plan.grace,
         delay=plan.delay,
         exclusive=plan.exclusive,
-        lent=listen.lent,
+        lent=address.lent,
         cpus=bindings(plan.count, plan.bind, nodes()),
         memory=plan.memory,
         notifier=Notifier(os.environ),
+        changes=watch(plan.watched) if plan.watched else None,
     )
     how = f"{plan.count} worker{'s' if plan.count > 1 else ''}"
-    return asyncio.run(supervisor.run(lambda: listen.announce(how, secure=secure)))
+    return asyncio.run(supervisor.run(lambda: address.announce(how, secure=secure)))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ def usable(affinity: Sequence[int] | None = None, quota: float | None = None) ->
     """
     count = len(affinity if affinity is not None else os.sched_getaffinity(0))
     share = quota if quota is not None else cgroup_quota()
-    return max(1, min(count, math.ceil(share)))
+    return max(1, math.ceil(min(count, share)))
 
 
 def cgroup_quota(root: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> float:

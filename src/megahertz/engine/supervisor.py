@@ -15,6 +15,7 @@ Rules:
   WORKER_BOOT_ERROR): the application is broken, and starting it again helps nobody. After that a
   worker that ends is started again, after 0.1 s, then twice as long each time up to 30 s.
 - A place whose worker keeps dying closes its queue, so that the kernel asks the others.
+- For development, `changes` tells when to restart, and a worker that ends waits for the next one.
 
 Rejected: fork (threads and event loops of the parent do not survive it); one accepting parent
 that hands sockets over (a hop and a copy for each connection); passing descriptors from the old
@@ -27,7 +28,7 @@ import logging
 import signal
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +60,8 @@ WEIGH = 1.0
 """Seconds between two looks at the workers' memory: a read of one line of /proc each (granian's
 --rss-sample-interval: 30)."""
 
+Changes = Callable[[asyncio.Event], AsyncIterator[Collection[str]]]
+
 NOT_STARTED = "the new workers do not start: the old ones stay"
 
 
@@ -87,6 +90,7 @@ class Supervisor:
         cpus: the processors of each place; empty: all.
         memory: bytes in memory above which a worker is replaced.
         notifier: of systemd.
+        changes: gives what has changed, until the event is set; each asks for a restart.
     """
 
     def __init__(
@@ -101,11 +105,13 @@ class Supervisor:
         cpus: Sequence[Sequence[int]] = (),
         memory: int | None = None,
         notifier: Notifier | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self._command = command
         self._cpus = cpus or [[]] * len(sockets)
         self._memory = memory
         self._notifier = notifier or Notifier()
+        self._changes = changes
         alone = all(group is not sockets[0] for group in sockets[1:])
         self._places = [Place(index, group, alone) for index, group in enumerate(sockets)]
         self._grace = grace
@@ -136,6 +142,8 @@ class Supervisor:
                 async with Control(self.reload), asyncio.TaskGroup() as self._group:
                     self._notifier.watch()
                     self._go(self._begin(announce))
+                    if self._changes is not None:
+                        self._go(self._follow(self._changes))
                     await signals.stopped.wait()
                     self._notifier.stopping()
                     await self._stop()
@@ -144,13 +152,24 @@ class Supervisor:
         return INTERRUPTED if signals.urgent.is_set() else 0
 
     async def _begin(self, announce: Callable[[], None]) -> None:
-        workers = [await self._seat(place) for place in self._places]
-        if all([await worker.settled for worker in workers]) and not self.signals.stopped.is_set():
-            self._served = True
+        async with self._renewing:
+            workers = [await self._seat(place) for place in self._places]
+            self._served = all([await worker.settled for worker in workers])
+        if self._changes is not None:
+            self._served = True  # or will, after a change
+        if self._served and not self.signals.stopped.is_set():
             self._notifier.ready(self._status())
             announce()
             if self._memory is not None:
                 await self._weigh(self._memory)
+
+    async def _follow(self, changes: Changes) -> None:
+        async for names in changes(self.signals.stopped):
+            log.info("%s changed", ", ".join(sorted(names)))
+            for worker in self._alive:
+                if not worker.settled.done():
+                    worker.kill()  # a start that hangs would hold up the next one
+            self._go(self._reload())
 
     async def reload(self) -> str | None:
         """A hot restart; None if it went well, or else what happened."""
@@ -261,7 +280,7 @@ class Supervisor:
         forget(self._bus, worker.pid)
         if place.worker is not worker or self.signals.stopped.is_set():
             return
-        if not self._served:
+        if not self._served and self._changes is None:
             log.error("worker %d ended %s before it served: giving up", worker.index, how(code))
             self._failed = True
             self.signals.stop()
@@ -270,6 +289,9 @@ class Supervisor:
 
     async def _vacated(self, place: Place, ended: str, lived: float) -> None:
         place.worker = None
+        if self._changes is not None:
+            log.error("worker %d ended %s: it waits for a change", place.index, ended)
+            return
         delay = place.backoff.after(lived)
         log.error("worker %d ended %s: again in %.1f s", place.index, ended, delay)
         if delay > PATIENCE and place.alone and not self._lent:

@@ -4,11 +4,11 @@ Both are a few environment variables and a datagram; python-systemd would need a
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 
 from megahertz.errors import BadSettings
 
@@ -51,6 +51,7 @@ def _listening(descriptor: int) -> socket.socket:
     sock.set_inheritable(False)
     listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if sock.type != socket.SOCK_STREAM or not listens:
+        sock.close()
         raise BadSettings(f"descriptor {descriptor} from systemd is no listening stream socket")
     return sock
 
@@ -70,7 +71,6 @@ class Notifier:
         self._address = "\0" + path[1:] if path.startswith("@") else path
         ours = pid in ("", str(os.getpid()))
         self._interval = int(period) / 2e6 if period and ours else None
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if path else None
 
     def ready(self, status: str) -> None:
         """Serving, since the start or again after a reload."""
@@ -87,11 +87,12 @@ class Notifier:
 
     def watch(self) -> None:
         """From now on the running loop tells twice in each period that it turns."""
-        if self._interval is not None and self._socket is not None:
+        if self._interval is not None and self._address:
             self._tell("WATCHDOG=1")
             asyncio.get_running_loop().call_later(self._interval, self.watch)
 
     def _tell(self, message: str) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # a manager that does not listen is no fault of ours
-                self._socket.sendto(message.encode(), self._address)
+        if self._address:
+            # A manager that does not listen is no fault of ours.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
+                sock.sendto(message.encode(), self._address)
