@@ -3,7 +3,9 @@
 from megahertz.errors import HTTPError, WebSocketDisconnect
 from megahertz.govern import GCRA, Policy
 from megahertz.http import (
+    CORS,
     App,
+    BackgroundTasks,
     Body,
     Compress,
     Cookie,
@@ -12,6 +14,7 @@ from megahertz.http import (
     Events,
     FileResponse,
     Header,
+    HTTPSRedirect,
     JSONResponse,
     Path,
     Query,
@@ -20,13 +23,16 @@ from megahertz.http import (
     Rooms,
     Router,
     StreamingResponse,
+    TrustedHosts,
     UploadFile,
     WebSocket,
 )
 
 __all__ = [
+    "CORS",
     "GCRA",
     "App",
+    "BackgroundTasks",
     "Body",
     "Compress",
     "Cookie",
@@ -35,6 +41,7 @@ __all__ = [
     "Events",
     "FileResponse",
     "HTTPError",
+    "HTTPSRedirect",
     "Header",
     "JSONResponse",
     "Path",
@@ -45,6 +52,7 @@ __all__ = [
     "Rooms",
     "Router",
     "StreamingResponse",
+    "TrustedHosts",
     "UploadFile",
     "WebSocket",
     "WebSocketDisconnect",

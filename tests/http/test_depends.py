@@ -1,10 +1,14 @@
+import asyncio
 import threading
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import pytest
 
 from megahertz import App, Depends, Header, HTTPError, Request, Router, StreamingResponse
 from megahertz.errors import BadRoute
+from megahertz.http import Threads
+from megahertz.http.shared import held_in_threads
 from megahertz.testing import Client
 
 
@@ -457,3 +461,59 @@ def test_an_object_may_be_a_dependency():
         return token
 
     assert ask(handler, "/?token=a").text == "a"
+
+
+async def test_what_a_thread_sets_up_for_a_cancelled_request_is_ended():
+    """Found by the deadline of test_ends.py on a busy machine."""
+    entered, go, happened = asyncio.Event(), threading.Event(), []
+    loop, threads = asyncio.get_running_loop(), Threads()
+
+    @contextmanager
+    def slow():
+        loop.call_soon_threadsafe(entered.set)
+        go.wait()
+        happened.append("begins")
+        try:
+            yield
+        finally:
+            happened.append("ends")
+
+    async def use():
+        async with held_in_threads(threads)(slow()):
+            happened.append("used")
+
+    task = asyncio.create_task(use())
+    await entered.wait()
+    task.cancel("client disconnected")
+    go.set()
+    with pytest.raises(asyncio.CancelledError, match="client disconnected"):
+        await task
+    assert happened == ["begins", "ends"]
+    threads.close()
+
+
+async def test_a_set_up_that_no_thread_has_begun_is_dropped():
+    busy, threads = threading.Event(), Threads(threads=1)
+    happened = []
+
+    @contextmanager
+    def never():
+        happened.append("begins")
+        yield
+
+    async def use():
+        async with held_in_threads(threads)(never()):
+            pass
+
+    other = asyncio.create_task(threads.run(busy.wait))
+    await asyncio.sleep(0)
+    task = asyncio.create_task(use())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    busy.set()
+    await other
+    assert happened == []
+    assert threads.statistics().admitted == 0
+    threads.close()

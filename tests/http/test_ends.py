@@ -344,5 +344,6 @@ def test_whatever_ends_a_request_each_end_comes_once_and_in_reverse(ending, laye
         logging.getLogger("megahertz").setLevel(logging.NOTSET)
 
     story.check([*layers, *dependencies, "stream"])
-    expected = len(layers) + len(dependencies) + ending.__name__.startswith("streamed")
-    assert len(story.begun) == expected
+    if ending is not late:  # which may come before all have begun
+        expected = len(layers) + len(dependencies) + ending.__name__.startswith("streamed")
+        assert len(story.begun) == expected

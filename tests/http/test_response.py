@@ -79,9 +79,9 @@ def test_cookies_are_set_and_deleted():
 
     assert get(response).raw_headers.count(("set-cookie", "b")) == 0
     assert response.headers.getlist("set-cookie") == [
-        "a=1; HttpOnly; Max-Age=60; Path=/; SameSite=strict; Secure",
-        'b="two words"; Domain=x.example; expires=Sat, 21 Nov 2026 00:00:00 GMT; Path=/',
-        'c=""; Max-Age=0; Path=/; SameSite=lax',
+        "a=1; Max-Age=60; Path=/; SameSite=Strict; HttpOnly; Secure",
+        'b="two words"; Domain=x.example; Expires=Sat, 21 Nov 2026 00:00:00 GMT; Path=/',
+        "c=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; SameSite=Lax",
     ]
 
 

@@ -2,10 +2,13 @@
 
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
+from megahertz.http.background import Background, BackgroundStatistics, BackgroundTasks
 from megahertz.http.compress import Compress
+from megahertz.http.cors import CORS
 from megahertz.http.events import Event, Events, last_event_id
 from megahertz.http.files import FileResponse
 from megahertz.http.forms import FormData, UploadFile
+from megahertz.http.hosts import HTTPSRedirect, TrustedHosts
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import is_chosen, title
 from megahertz.http.request import Address, Request
@@ -24,9 +27,13 @@ from megahertz.http.threads import Threads, ThreadStatistics
 from megahertz.http.websocket import WebSocket
 
 __all__ = [
+    "CORS",
     "Address",
     "App",
     "AsgiHost",
+    "Background",
+    "BackgroundStatistics",
+    "BackgroundTasks",
     "Body",
     "Compress",
     "Cookie",
@@ -37,6 +44,7 @@ __all__ = [
     "FileResponse",
     "FormData",
     "HTMLResponse",
+    "HTTPSRedirect",
     "Header",
     "JSONResponse",
     "Path",
@@ -52,6 +60,7 @@ __all__ = [
     "StreamingResponse",
     "ThreadStatistics",
     "Threads",
+    "TrustedHosts",
     "UploadFile",
     "WebSocket",
     "is_chosen",

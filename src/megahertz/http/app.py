@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
-from megahertz.engine import Answer, Endpoint, Exchange, Route, worker_count
+from megahertz.engine import ANY, WEBSOCKET, Answer, Endpoint, Exchange, Route, worker_count
 from megahertz.errors import BadRoute
 from megahertz.govern import Policy
 from megahertz.http.attend import compile_socket
+from megahertz.http.background import Background
+from megahertz.http.cors import Dresser
 from megahertz.http.encode import encode as to_json
 from megahertz.http.endpoint import (
     ErrorHandler,
@@ -21,7 +24,7 @@ from megahertz.http.face import Face
 from megahertz.http.guest import Message, Receive, Send
 from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.request import Place, Request
-from megahertz.http.response import answer_of
+from megahertz.http.response import answer_of, copied
 from megahertz.http.routes import Declared, Router
 from megahertz.http.shared import Overrides, Shared
 from megahertz.http.signature import is_async
@@ -71,6 +74,7 @@ class App(Router):
         self.state = State()
         self.threads = Threads()
         self.dependency_overrides: Overrides = {}
+        self.background = Background(self.threads, report)
         self._shared = Shared(self.threads, self.dependency_overrides)
         self._lifespan = lifespan
         self._resources = list(resources)
@@ -105,8 +109,9 @@ class App(Router):
 
     @property
     def fallback(self) -> Endpoint | None:
-        """None: what no pattern matches is 404."""
-        return None
+        """None: the engine answers 404 and 405; with a layer such as CORS we do, as it adds to
+        them."""
+        return self._unmatched if self._dressers() else None
 
     @property
     def refusals(self) -> Mapping[int, Answer]:
@@ -118,6 +123,9 @@ class App(Router):
 
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:
         """The answer to a request whose handler raised, or ran out of time."""
+        return self._dressed(exchange, self._answer_to(exchange, error))
+
+    def _answer_to(self, exchange: Exchange, error: BaseException) -> Answer:
         handler = nearest(self._errors, error)
         if handler is not None and not is_async(handler):
             try:
@@ -127,6 +135,29 @@ class App(Router):
                 error = fresh
         report(error, f"{exchange.method} {exchange.path}")
         return problem(error, debug=self.debug)
+
+    def _dressers(self) -> list[Dresser]:
+        layers: list[Any] = list(self._layers)
+        return [layer for layer in layers if isinstance(layer, Dresser)]
+
+    def _dressed(self, exchange: Exchange, answer: Answer) -> Answer:
+        """With what layers add to answers that they do not see."""
+        dressers = self._dressers()
+        if not dressers:
+            return answer
+        answer = copied(answer)
+        for layer in dressers:
+            layer.dress(Request(exchange, Place(self)), answer)
+        return answer
+
+    def _unmatched(self, exchange: Exchange) -> Answer:
+        """No route: 404, 405 or 426, or the answer to a preflight."""
+        request = Request(exchange, Place(self))
+        for layer in self._dressers():
+            answer = layer.preflight(request)
+            if answer is not None:
+                return answer
+        return self._dressed(exchange, self._face.refusal(exchange))
 
     async def __aenter__(self) -> "App":
         workers = worker_count()
@@ -173,13 +204,15 @@ class App(Router):
             settle=self._settle,
             errors=self._errors,
             shared=self._shared,
+            background=self.background,
         )
         seen: dict[tuple[str, str], Declared] = {}
         made = []
         for declared in self.declared():
             _claim(declared, seen)
             made.append((declared, _compiled(declared, around)))
-        return [route for _, route in made] + list(_stems(made, seen))
+        found = [route for _, route in made] + list(_stems(made, seen))
+        return found + list(_preflights(made, seen, self))
 
     async def _settle(self, request: Request, error: Exception) -> Answer | None:
         handler = nearest(self._errors, error)
@@ -211,6 +244,30 @@ def _stems(
         seen.update({(method, stem): declared for method in free})
         if free:
             yield replace(route, methods=free, pattern=stem)
+
+
+def _preflights(
+    made: Sequence[tuple[Declared, Route]], seen: dict[tuple[str, str], Declared], app: App
+) -> Iterator[Route]:
+    """OPTIONS of what is behind a layer such as CORS, where no other route answers it."""
+    for declared, route in made:
+        key = ("OPTIONS", route.pattern)
+        layers: tuple[Any, ...] = declared.layers
+        layer = next((layer for layer in layers if isinstance(layer, Dresser)), None)
+        if layer is None or key in seen or set(route.methods) & {ANY, WEBSOCKET}:
+            continue
+        seen[key] = declared
+        endpoint = partial(_preflight, layer, app)
+        yield Route(methods=("OPTIONS",), pattern=route.pattern, endpoint=endpoint)
+
+
+def _preflight(layer: Dresser, app: App, exchange: Exchange) -> Answer:
+    request = Request(exchange, Place(app))
+    answer = layer.preflight(request)
+    if answer is None:
+        answer = app._face.refusal(exchange)
+        layer.dress(request, answer)
+    return answer
 
 
 def _claim(declared: Declared, seen: dict[tuple[str, str], Declared]) -> None:

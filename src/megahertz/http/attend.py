@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from megahertz.engine import Answer, Callbacks, Exchange, Route, Socket
-from megahertz.errors import RemoteProtocolError, WebSocketDisconnect
+from megahertz.errors import BadRoute, RemoteProtocolError, WebSocketDisconnect
 from megahertz.http.bind import compile_binder
 from megahertz.http.depends import Dependencies, depending
 from megahertz.http.endpoint import Surroundings, governed, guarded, plan_of
@@ -59,9 +59,16 @@ def compile_socket(declared: Declared, socket: Attendance, around: Surroundings)
 def _bound(declared: Declared, place: Place, around: Surroundings, plan: Dependencies) -> Attend:
     """The handler with its parameters."""
     signature = read(declared.handler, place.names, declared.where, whole=True)
+    call = None
     if declared.depends(signature):
         plan.lay(declared.dependencies)
-        return depending(declared.handler, signature, plan, around.threads)
+        call = depending(declared.handler, signature, plan, around.threads)
+    if plan.background or signature.has("background"):
+        raise BadRoute(
+            f"{declared.where}: a WebSocket has no answer that BackgroundTasks are after"
+        )
+    if call is not None:
+        return call
     return compile_binder(
         declared.handler,
         signature,

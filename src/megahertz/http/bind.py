@@ -23,8 +23,9 @@ import linecache
 from collections.abc import Callable
 from typing import Any
 
+from megahertz.http.cookies import parse as cookies
 from megahertz.http.explain import explainer
-from megahertz.http.fields import cookies, pairs
+from megahertz.http.fields import pairs
 from megahertz.http.params import MISSING
 from megahertz.http.request import Place, Request
 from megahertz.http.signature import Parameter, Signature
@@ -73,7 +74,7 @@ def compile_binder(
     return endpoint
 
 
-_READY = {"request", "depends"}
+_READY = {"request", "background", "depends"}
 """Sources that nothing is parsed for."""
 
 
@@ -159,6 +160,8 @@ def _arguments(
     for index, item in enumerate(parameters):
         if item.source == "request":
             values.append("r" if given else "Request(x, place)")
+        elif item.source == "background":
+            values.append("r._background")
         else:
             values.append(f"s[{next(places)}]" if item.source == "depends" else f"a{index}")
     return [

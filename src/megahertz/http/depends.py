@@ -41,6 +41,7 @@ class Dependencies:
         lasting: something ends after the answer is sent.
         brief: something ends before that.
         body: one of them has the body as a parameter.
+        background: one of them has background tasks.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Dependencies:
         self._places: dict[tuple[Callable[..., Any], str], int] = {}
         self._open: list[tuple[Callable[..., Any], str]] = []
         self.steps: list[Step] = []
-        self.lasting = self.brief = self.body = False
+        self.lasting = self.brief = self.body = self.background = False
 
     def lay(self, first: Iterable[Dependency]) -> None:
         """Those that nobody takes the result of, before the handler's own.
@@ -108,7 +109,8 @@ class Dependencies:
         if scope == "app":
             return _shared(self._shared.want(call, where))
         signature = read(call, self._place.names, where, whole=True)
-        self.body |= any(item.source == "body" for item in signature.parameters)
+        self.body |= signature.has("body")
+        self.background |= signature.has("background")
         if _ends(call):
             brief = scope == "function"
             self.brief, self.lasting = self.brief or brief, self.lasting or not brief

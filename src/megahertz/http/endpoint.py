@@ -13,6 +13,7 @@ from typing import Any
 from megahertz.engine import Answer, Exchange, Route
 from megahertz.errors import BadSettings, RateLimited
 from megahertz.govern import GCRA, Bulkhead
+from megahertz.http.background import Background
 from megahertz.http.bind import compile_binder
 from megahertz.http.depends import Dependencies, depending
 from megahertz.http.layers import lasting, lasts, layered
@@ -41,6 +42,7 @@ class Surroundings:
         settle: the answer to an error that somebody foresaw, or None; for layers.
         errors: error handlers by the error's class.
         shared: the dependencies that live as long as the application.
+        background: the tasks for after the answers.
     """
 
     app: Any
@@ -49,6 +51,7 @@ class Surroundings:
     settle: Callable[[Request, Exception], Awaitable[Answer | None]]
     errors: Mapping[type[BaseException], ErrorHandler]
     shared: Shared
+    background: Background
 
 
 def compile_route(declared: Declared, around: Surroundings) -> Route:
@@ -72,8 +75,7 @@ def compile_route(declared: Declared, around: Surroundings) -> Route:
         bare=bare and outer is call,
         status=declared.status,
         deadline=declared.policy.deadline,
-        streams=is_async(declared.handler)
-        and not (plan.body or any(item.source == "body" for item in signature.parameters)),
+        streams=is_async(declared.handler) and not (plan.body or signature.has("body")),
         body_bytes=declared.body_bytes,
     )
 
@@ -96,14 +98,16 @@ def _handled(
     if declared.depends(signature):
         plan.lay(declared.dependencies)
         call = depending(declared.handler, signature, plan, threads)
-    elif layers:
+    elif layers or signature.has("background"):
         call = _bound(declared, signature, place, threads, given=True)
     else:
         return _direct(declared, signature, place, threads)
     if layers:
         call = layered(call, layers, declared.status, around.settle)
-    if plan.lasting or any(map(lasts, layers)):
-        return lasting(call, partial(Request, place=place), declared.status, threads)
+    background = around.background if plan.background or signature.has("background") else None
+    if plan.lasting or background is not None or any(map(lasts, layers)):
+        make = partial(Request, place=place)
+        return lasting(call, make, declared.status, threads, background)
     outer = _requested(call, place)
     return _streamed(outer, threads) if layers or _may_stream(signature) else outer
 

@@ -8,7 +8,8 @@ import msgspec
 from megahertz.engine import Exchange
 from megahertz.errors import Invalid
 from megahertz.http.convert import spell
-from megahertz.http.fields import Fields, Headers, cookies, pairs
+from megahertz.http.cookies import parse as cookies
+from megahertz.http.fields import Fields, Headers, pairs
 from megahertz.http.params import MISSING
 from megahertz.http.signature import Parameter, Signature
 
@@ -28,7 +29,7 @@ def explainer(
         for item in signature.parameters:
             if item.source == "body":
                 problems += _body(item, exchange.body)
-            elif item.source not in ("request", "depends"):
+            elif item.source not in ("request", "background", "depends"):
                 problems += _text(item, _fetch(item, exchange, names))
         if not problems:
             return error

@@ -10,7 +10,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 
-from megahertz.engine import WEBSOCKET, Answer, Callbacks, Exchange, Route, Routes
+from megahertz.engine import WEBSOCKET, Answer, Callbacks, Endpoint, Exchange, Route, Routes
 from megahertz.errors import BadRoute, DeadlineExceeded, HTTPError
 from megahertz.http.guest import GONE, GuestExchange, Message, Receive, Send
 from megahertz.http.guest_socket import GuestRooms, GuestSocket
@@ -31,6 +31,9 @@ class Served(Protocol):
 
     @property
     def refusals(self) -> Any: ...
+
+    @property
+    def fallback(self) -> Endpoint | None: ...
 
     def failed(self, exchange: Exchange, error: BaseException) -> Answer: ...
 
@@ -55,11 +58,19 @@ class Face:
             return await self._lifespan(receive, send)
         if kind not in ("http", "websocket"):
             raise NotImplementedError(f"an ASGI scope of the type {kind!r}")
-        if self._made_with != self._app.dependency_overrides:
-            self._compile()
+        self._ready()
         if kind == "websocket":
             await receive()  # websocket.connect, and nothing else may come first
         await _Turn(self._app, self._rooms, scope, receive, send).take(self._router, self._routes)
+
+    def refusal(self, exchange: Any) -> Answer:
+        """The answer to a request that no route takes."""
+        self._ready()
+        return _refusal(self._app.refusals, self._router, exchange)
+
+    def _ready(self) -> None:
+        if self._made_with != self._app.dependency_overrides:
+            self._compile()
 
     def _compile(self) -> None:
         self._router, self._routes = Routes(), list(self._app.routes)
@@ -110,7 +121,7 @@ class _Turn:
         found = router.find(method, exchange.inner_path)
         try:
             if found is None:
-                self._conclude(_refusal(self._app.refusals, router, exchange))
+                self._conclude(self._refused(router))
             else:
                 exchange.params = found[1]
                 await self._run(routes[found[0]])
@@ -118,6 +129,12 @@ class _Turn:
         finally:
             for other in self._others:
                 other.cancel()
+
+    def _refused(self, router: Routes) -> Answer:
+        fallback = self._app.fallback
+        if fallback is not None:
+            return fallback(self._exact)  # type: ignore[return-value]
+        return _refusal(self._app.refusals, router, self._exchange)
 
     async def _run(self, route: Route) -> None:
         exchange, timer = self._exchange, None
@@ -256,11 +273,12 @@ async def _called(
     return True
 
 
-def _refusal(refusals: Any, router: Routes, exchange: GuestExchange) -> Answer:
-    path = exchange.inner_path
-    allow = router.allow(path)
-    if allow:
-        return _with(refusals[405], [("allow", allow)])
+def _refusal(refusals: Any, router: Routes, exchange: Any) -> Answer:
+    path = exchange.inner_path if isinstance(exchange, GuestExchange) else exchange.raw_path
+    methods = [name for name in router.allow(path).split(", ") if name]
+    # A route of ours that only answers preflights is none to whoever asks for something else.
+    if methods and methods != ["OPTIONS"]:
+        return _with(refusals[405], [("allow", ", ".join(methods))])
     if not exchange.websocket and router.speaks_websocket(path):
         return _with(refusals[426], [("upgrade", "websocket"), ("connection", "upgrade")])
     return _with(refusals[404], [])

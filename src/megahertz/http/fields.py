@@ -1,4 +1,4 @@
-"""Header fields, query strings and cookies as the mappings that handlers read."""
+"""Header fields and query strings as the mappings that handlers read."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Protocol
@@ -18,18 +18,6 @@ def pairs(query: bytes) -> list[tuple[str, str]]:
     if "%" not in text and "+" not in text:
         return [(name, value) for name, _, value in found]
     return [(unquote_plus(name), unquote_plus(value)) for name, _, value in found]
-
-
-def cookies(headers: Raw) -> dict[str, str]:
-    """Every cookie of the request; the first of a name wins (RFC 6265 section 5.4)."""
-    found: dict[str, str] = {}
-    for field, value in headers:
-        if field == b"cookie":
-            for item in value.decode("latin-1").split(";"):
-                name, _, text = item.strip().partition("=")
-                if name:
-                    found.setdefault(name, text.strip('"'))
-    return found
 
 
 class Fields(Mapping[str, str]):

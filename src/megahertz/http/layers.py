@@ -12,9 +12,10 @@ from typing import Any
 
 from megahertz.engine import Answer, Exchange
 from megahertz.errors import BadRoute
+from megahertz.http.background import Background, BackgroundTasks
 from megahertz.http.ends import Ends
 from megahertz.http.guest import GuestExchange
-from megahertz.http.response import answer_of
+from megahertz.http.response import answer_of, copied
 from megahertz.http.stream import Deferred
 from megahertz.http.threads import Threads
 from megahertz.types import Layer
@@ -45,7 +46,7 @@ def check(layer: Any) -> None:
 
 def layered(handler: Call, layers: Sequence[Layer], status: int, settle: Settle) -> Call:
     """`handler` behind `layers`, the outermost first; what it gives is an answer."""
-    chain = _settled(handler, status, settle)
+    chain = _settled(_own(handler), status, settle)
     for number, layer in reversed(list(enumerate(layers))):
         outer = _in_front(layer, chain)
         # Nobody but the engine hears of what the outermost raises, and it knows what to answer.
@@ -69,6 +70,18 @@ def _in_front(layer: Any, inner: Call) -> Call:
         return await inner(request)
 
     return link
+
+
+def _own(handler: Call) -> Call:
+    """With answers that a layer may change."""
+
+    async def call(request: Any) -> Any:
+        value = await handler(request)
+        if isinstance(value, Answer) and not isinstance(value, Deferred):
+            return copied(value)
+        return value
+
+    return call
 
 
 def _settled(call: Call, status: int, settle: Settle) -> Call:
@@ -99,9 +112,13 @@ async def deliver(exchange: Exchange, value: Any, status: int, threads: Threads)
 
 
 def lasting(
-    call: Call, make: Callable[[Exchange], Any], status: int, threads: Threads
+    call: Call,
+    make: Callable[[Exchange], Any],
+    status: int,
+    threads: Threads,
+    background: Background | None,
 ) -> Callable[[Exchange], Awaitable[None]]:
-    """The endpoint of a route on which something ends after the answer is sent."""
+    """The endpoint of a route on which something runs or ends after the answer is sent."""
 
     async def endpoint(exchange: Exchange) -> None:
         request = make(exchange)
@@ -109,4 +126,19 @@ def lasting(
             request._ends = ends
             ends.answer = await deliver(exchange, await call(request), status, threads)
 
-    return endpoint
+    if background is None:
+        return endpoint
+
+    async def working(exchange: Exchange) -> None:
+        request = make(exchange)
+        async with Ends() as ends:
+            request._ends, request._background = ends, (tasks := BackgroundTasks())
+            value = await call(request)
+            background.admit(tasks)
+            try:
+                ends.answer = await deliver(exchange, value, status, threads)
+                await background.run(tasks)
+            finally:
+                background.release(tasks)
+
+    return working

@@ -8,8 +8,10 @@ import msgspec
 
 from megahertz.engine import Exchange
 from megahertz.errors import Invalid
+from megahertz.http.background import BackgroundTasks
+from megahertz.http.cookies import parse as cookies
 from megahertz.http.ends import Ends
-from megahertz.http.fields import Fields, Headers, cookies, pairs
+from megahertz.http.fields import Fields, Headers, pairs
 from megahertz.http.forms import PendingForm
 from megahertz.http.state import State
 from megahertz.http.url import URL
@@ -50,6 +52,7 @@ class Request:
     """
 
     __slots__ = (
+        "_background",
         "_body",
         "_cookies",
         "_ends",
@@ -61,6 +64,7 @@ class Request:
     )
 
     # Made when they are first read: most handlers read none, and each costs 20 ns to preset.
+    _background: BackgroundTasks
     _body: bytes
     _query: Fields
     _cookies: dict[str, str]

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from email.utils import format_datetime
-from http.cookies import SimpleCookie
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Self, cast
 from urllib.parse import quote
 
 from megahertz.engine import Answer
+from megahertz.http import cookies
+from megahertz.http.cookies import SameSite
 from megahertz.http.encode import encode
 from megahertz.http.fields import AnswerHeaders
 
@@ -62,27 +62,52 @@ class Response(Answer):
         domain: str | None = None,
         secure: bool = False,
         httponly: bool = False,
-        samesite: Literal["lax", "strict", "none"] | None = "lax",
+        samesite: SameSite | None = "lax",
+        partitioned: bool = False,
     ) -> None:
-        """Adds a set-cookie field (RFC 6265 section 4.1)."""
-        jar: SimpleCookie = SimpleCookie({key: value})
-        attributes: dict[str, Any] = {
-            "max-age": max_age,
-            "expires": _date(expires),
-            "path": path,
-            "domain": domain,
-            "secure": secure or None,
-            "httponly": httponly or None,
-            "samesite": samesite,
-        }
-        for name, item in attributes.items():
-            if item is not None:
-                jar[key][name] = item
-        self.headers.append("set-cookie", jar[key].OutputString())
+        """Adds a set-cookie field (RFC 6265 section 4.1).
 
-    def delete_cookie(self, key: str, *, path: str = "/", domain: str | None = None) -> None:
-        """Asks the client to forget a cookie that was set with the same path and domain."""
-        self.set_cookie(key, max_age=0, path=path, domain=domain)
+        Raises:
+            LocalProtocolError: browsers would not store it, such as `samesite="none"` or a
+                `__Host-` name without `secure=True`.
+        """
+        text = cookies.render(
+            key,
+            value,
+            max_age=max_age,
+            expires=expires,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+            partitioned=partitioned,
+        )
+        self.headers.append("set-cookie", text)
+
+    def delete_cookie(
+        self,
+        key: str,
+        *,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: SameSite | None = "lax",
+        partitioned: bool = False,
+    ) -> None:
+        """Asks the client to forget a cookie; the attributes are those that it was set with."""
+        self.set_cookie(
+            key,
+            max_age=0,
+            expires="Thu, 01 Jan 1970 00:00:00 GMT",
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+            partitioned=partitioned,
+        )
 
 
 class PlainTextResponse(Response):
@@ -124,12 +149,6 @@ class RedirectResponse(Response):
         return super().__new__(cls, None, status_code, [*fields, ("location", location)])
 
 
-def _date(moment: datetime | str | None) -> str | None:
-    if isinstance(moment, datetime):
-        return format_datetime(moment, usegmt=True)
-    return moment
-
-
 def answer_of(value: object, status: int = 200) -> Response | Answer:
     """What the engine makes of a handler's value, for those who stand in between."""
     if isinstance(value, Answer):
@@ -141,3 +160,16 @@ def answer_of(value: object, status: int = 200) -> Response | Answer:
     if isinstance(value, bytes):
         return Response(value, status, media_type="application/octet-stream")
     return JSONResponse(value, status)
+
+
+def copied(answer: Answer) -> Response:
+    """Another with the same status, fields and body: a handler may give one answer every time,
+    and whoever changes that changes it for all."""
+    made = Response(answer.body, answer.status_code)
+    made.raw_headers = answer.raw_headers
+    pieces = answer.pieces
+    if pieces is not None:
+        fd = next((piece[0] for piece in pieces if not isinstance(piece, bytes)), 0)
+        parts = [piece if isinstance(piece, bytes) else piece[1:] for piece in pieces]
+        made.attach(fd, parts)
+    return made

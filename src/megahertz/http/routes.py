@@ -82,8 +82,7 @@ class Declared:
 
     def depends(self, signature: Signature) -> bool:
         """Whether the handler of that signature, or its route, has dependencies."""
-        own = any(item.source == "depends" for item in signature.parameters)
-        return own or bool(self.dependencies)
+        return signature.has("depends") or bool(self.dependencies)
 
 
 class Router:

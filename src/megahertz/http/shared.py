@@ -95,11 +95,15 @@ def held_in_threads(threads: Threads) -> Callable[[AbstractContextManager[Any]],
 
     @asynccontextmanager
     async def held(manager: AbstractContextManager[Any]) -> AsyncIterator[Any]:
-        value = await threads.run(manager.__enter__)
+        def leave(error: BaseException) -> object:
+            return manager.__exit__(type(error), error, None)
+
+        value = await threads.enter(manager.__enter__, leave)
         try:
             yield value
         except BaseException as error:
-            if not await threads.finish(bound(manager.__exit__)(type(error), error, None)):
+            failed = error
+            if not await threads.finish(lambda: leave(failed)):
                 raise
         else:
             await threads.finish(bound(manager.__exit__)(None, None, None))

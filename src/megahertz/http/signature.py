@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from megahertz.errors import BadRoute
+from megahertz.http.background import BackgroundTasks
 from megahertz.http.convert import (
     Convert,
     check,
@@ -34,7 +35,7 @@ class Parameter:
 
     Attributes:
         name: in Python.
-        source: "path", "query", "header", "cookie", "body", "request" or "depends".
+        source: "path", "query", "header", "cookie", "body", "request", "background" or "depends".
         alias: its name there.
         kind: the annotated type; of a dependency, the `Dependency`.
         default: what an absent one is; `MISSING` where it is required.
@@ -59,6 +60,10 @@ class Signature:
 
     parameters: tuple[Parameter, ...]
     returns: Any
+
+    def has(self, source: str) -> bool:
+        """Whether a parameter comes from there."""
+        return any(item.source == source for item in self.parameters)
 
 
 def is_async(handler: Callable[..., Any]) -> bool:
@@ -134,6 +139,8 @@ def _parameter(item: inspect.Parameter, hint: Any, names: Sequence[str], where: 
         kind = _guess(item, marker, names, where)
     if kind is Request or kind is WebSocket:
         return Parameter(item.name, "request", item.name, kind, MISSING, None, False, by_name)
+    if kind is BackgroundTasks:
+        return Parameter(item.name, "background", item.name, kind, MISSING, None, False, by_name)
     marker = marker or _source(item.name, kind, names)
     alias = marker.name(item.name)
     many = marker.source in ("query", "header") and is_many(kind)

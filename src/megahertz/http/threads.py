@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -69,7 +69,27 @@ class Threads:
             await asyncio.wait([future])
             raise
 
+    async def enter(self, call: Callable[[], T], leave: Callable[[BaseException], object]) -> T:
+        """As `run`, for set-up: where a caller is cancelled while it runs, `leave(error)` undoes
+        it in a thread, and the caller is cancelled after that.
+        """
+        self._admit()
+        inner = self._start(call)
+        future = asyncio.wrap_future(inner)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError as error:
+            cause = error
+            if not inner.cancel():  # it runs: what it opens has to be closed
+                await asyncio.wait([future])
+                if future.exception() is None:
+                    await self.finish(lambda: leave(cause))
+            raise
+
     def _submit(self, call: Callable[[], T]) -> "asyncio.Future[T]":
+        return asyncio.wrap_future(self._start(call))
+
+    def _start(self, call: Callable[[], T]) -> "Future[T]":
         context = contextvars.copy_context()
         try:
             future = self._pool().submit(context.run, _whole, call)
@@ -78,7 +98,7 @@ class Threads:
             raise
         # Of a call that is cancelled in the queue no line runs: only the future knows of it.
         future.add_done_callback(self._leave)
-        return asyncio.wrap_future(future)
+        return future
 
     def close(self) -> None:
         """Takes no more calls; those in a thread work on, those that wait are dropped."""
