@@ -14,6 +14,7 @@ from benchmarks.build import (
     says,
     tool,
 )
+from benchmarks.peers.python.folder import folder
 
 OURS = ("megahertz", "megahertz uvloop")
 FLOOR = "floor"
@@ -50,6 +51,7 @@ def peers() -> dict[str, Peer]:
         _go("fasthttp", "fasthttp", lambda: go_module("github.com/valyala/fasthttp")),
         _go("Hertz", "hertz", lambda: go_module("github.com/cloudwego/hertz")),
         _go("Gin", "gin", lambda: go_module("github.com/gin-gonic/gin")),
+        Peer("nginx", _nginx, version=lambda: says("nginx", "-v")),
         Peer("Node http", _node, version=lambda: says("node", "--version")),
         _granian("granian RSGI", "rsgi", "rsgi"),
         _granian("granian ASGI", "asginl", "asgi"),
@@ -98,6 +100,13 @@ def _go(name: str, folder: str, version: Callable[[], str]) -> Peer:
 
 def _node() -> list[str]:
     return [tool("node", "Node.js"), str(ROOT / "benchmarks/peers/node/server.js"), "{port}"]
+
+
+def _nginx() -> list[str]:
+    nginx = tool("nginx", "nginx (Debian: apt-get install nginx-core)")
+    template, place = ROOT / "benchmarks/peers/nginx.conf", folder()
+    fill = f"sed 's|PORT|{{port}}|;s|FOLDER|{place}|' {template} >{place}/nginx.conf"
+    return ["sh", "-c", f"{fill} && exec {nginx} -c {place}/nginx.conf"]
 
 
 def _granian(name: str, interface: str, module: str, *versions: str) -> Peer:

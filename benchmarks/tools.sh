@@ -7,6 +7,7 @@ missing=()
 command -v wrk >/dev/null || missing+=(wrk)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v valgrind >/dev/null || missing+=(valgrind)
+[[ -x $(PATH=$PATH:/usr/sbin command -v nginx) ]] || missing+=(nginx-core)
 command -v cc >/dev/null || missing+=(gcc)
 command -v go >/dev/null || echo "without Go (>= 1.26) its four servers are left out" >&2
 command -v node >/dev/null || echo "without Node.js its server is left out" >&2

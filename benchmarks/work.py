@@ -135,6 +135,20 @@ _LISTED = (
         ("net/http", "fasthttp", "Hertz", "Node http", *PYTHON[:4], *OURS),
     ),
     Work(
+        "file",
+        "a file of 64 KiB",
+        (Ask("/files/64k.bin", answer=BLOB),),
+        ("nginx", *OURS),
+    ),
+    Work(
+        "download",
+        "a file of 10 MiB",
+        (Ask("/files/10m.bin", answer=BLOB * 160),),
+        ("nginx", *OURS),
+        (Point(16),),
+        seconds=2.0,
+    ),
+    Work(
         "pipelined",
         "hello, 16 requests on their way on each connection",
         (HELLO,),

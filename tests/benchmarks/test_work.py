@@ -49,8 +49,8 @@ def test_peers_are_chosen_by_a_part_of_their_name_and_ours_always():
 
 
 def test_an_unknown_peer_is_told():
-    with pytest.raises(ValueError, match="no peer is called nginx"):
-        chosen(WORKS["hello"].peers, ["nginx"])
+    with pytest.raises(ValueError, match="no peer is called Apache"):
+        chosen(WORKS["hello"].peers, ["Apache"])
 
 
 def test_our_server_has_what_it_imports_where_the_peers_are():

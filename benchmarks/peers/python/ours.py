@@ -2,10 +2,12 @@
 
 import asyncio
 
+from benchmarks.peers.python.folder import folder
 from benchmarks.peers.python.shop import BLOB, Item, Order, redis
 from megahertz import App, Policy
 
 app = App(title="shop", policy=Policy(deadline=1.0))
+app.files("/files", folder())
 store = None
 
 
