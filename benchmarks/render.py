@@ -8,7 +8,7 @@ benchmarks/results/flash-sale-<time>.json`.
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import compare, result, saturate
+from benchmarks import compare, handshakes, result, saturate, slow, sockets
 from benchmarks.build import ROOT
 from benchmarks.micro import steps
 from benchmarks.peer import FLOOR
@@ -65,13 +65,16 @@ def micro(found: Found) -> list[str]:
     return [*lines, "", said]
 
 
-PARTS: dict[str, tuple[str, Callable[[Found], list[str]]]] = {
-    "README.md": ("hello", hello),
-    "docs/guide/flash-sale.md": ("flash-sale", flash_sale),
-    "docs/design/micro.md": ("micro", micro),
-    "docs/guide/load.md": ("generator", saturate.table),
+PARTS: dict[tuple[str, str], Callable[[Found], list[str]]] = {
+    ("README.md", "hello"): hello,
+    ("docs/guide/flash-sale.md", "flash-sale"): flash_sale,
+    ("docs/design/micro.md", "micro"): micro,
+    ("docs/guide/load.md", "generator"): saturate.table,
+    ("docs/guide/tls.md", "handshakes"): handshakes.table,
+    ("docs/design/connections.md", "sockets"): sockets.table,
+    ("docs/design/connections.md", "slow"): slow.table,
 }
-"""Pages that have one table between marks."""
+"""Tables between marks, by page and result."""
 
 
 def rendered(folder: Path = FOLDER) -> dict[str, str]:
@@ -79,9 +82,10 @@ def rendered(folder: Path = FOLDER) -> dict[str, str]:
     found = {name: it for name in WORKS if (it := result.newest(name, folder))}
     pages = {COMPARE: compare.page(list(found.values()), judged(found.get))}
     pages |= {f"{PLOTS}/{name}.svg": plot(it) for name, it in found.items()}
-    for page, (name, table) in PARTS.items():
+    for (page, name), table in PARTS.items():
         if newest := result.newest(name, folder):
-            pages[page] = _between((ROOT / page).read_text(), name, table(newest))
+            before = pages.get(page) or (ROOT / page).read_text()
+            pages[page] = _between(before, name, table(newest))
     return pages
 
 

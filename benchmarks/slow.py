@@ -1,32 +1,33 @@
 """What good clients get while ten thousand slow ones are there: `python -m benchmarks.slow`.
 
 A process of its own (`--attack`) keeps so many connections that do as little as they can: a request
-head a byte a second, a body a byte a second, answers that nobody reads; with `--tls`, handshakes
+head a byte a second, a body a byte a second, answers that nobody reads; over TLS, handshakes
 that stop half way. Whoever is closed comes back at once. wrk asks with 64 connections, without the
 slow ones and with them, in turn; the rates of the rounds are compared.
 """
 
 import itertools
-import json
 import select
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmarks import generator
 from benchmarks.limits import raise_limits
 from benchmarks.peer import Peer
+from benchmarks.result import commit, save, spreads
 from benchmarks.server import Server, started
 from benchmarks.work import Ask, Point
-from megahertz.load import pair, pinned
+from megahertz.load import machine, pair, pinned
 
 GOOD = Point(64)
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "
@@ -153,31 +154,65 @@ def measure(server: Server, count: int, secure: bool, rounds: int, seconds: floa
     return found
 
 
+def case(clients: int, secure: bool, rounds: int, seconds: float) -> dict[str, Any]:
+    """Share of their rate that 64 good clients keep beside so many slow ones of a kind."""
+    cores = pair()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        peer = Peer("slow", lambda: command(folder, clients, secure))
+        with started(peer, {"PYTHONPATH": name}) as server, pinned(cores[1] if cores else None):
+            shares = measure(server, clients, secure, rounds, seconds)
+    kinds = "half-open TLS handshakes" if secure else "slow heads, slow bodies, slow readers"
+    return {"slow": clients, "kinds": kinds, "share": spreads({"share": shares})["share"]}
+
+
+def table(found: Any) -> list[str]:
+    """The result in Markdown."""
+    lines = ["| slow clients | which | rate that 64 good ones keep |", "|---:|---|---:|"]
+    for each in found["cases"]:
+        share = each["share"]
+        lines.append(
+            f"| {each['slow']:,} | {each['kinds']} "
+            f"| {share['median']:.1%} ({share['min']:.1%} to {share['max']:.1%}) |"
+        )
+    place = found["machine"]
+    said = (
+        f"`python -m benchmarks.slow`, {found['when'][:10]}, commit {found['commit']}, "
+        f"{place['cpu']}, {place['cores']} cores, Linux {place['kernel']}; medians of "
+        f"{found['rounds']} rounds, each of {found['seconds']:g} s without and with them. The slow "
+        "ones' own process shares the generator's core."
+    )
+    return [*lines, "", said]
+
+
 @click.command()
 @click.option("--clients", default=10_000, show_default=True, help="Slow ones.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True, help="Of each half of a round.")
-@click.option("--tls", is_flag=True, help="Half-open handshakes instead.")
+@click.option("--save", "keep", is_flag=True, help="Write it to benchmarks/results.")
 @click.option("--attack", "count", type=int, hidden=True)
 @click.option("--port", type=int, hidden=True)
+@click.option("--tls", is_flag=True, hidden=True)
 def main(
-    clients: int, rounds: int, seconds: float, tls: bool, count: int | None, port: int
+    clients: int, rounds: int, seconds: float, keep: bool, count: int | None, port: int, tls: bool
 ) -> None:
-    """Share of their rate that 64 good clients keep, as JSON."""
+    """Share of their rate that 64 good clients keep, in the clear and over TLS."""
     if count is not None:
         return attack(port, count, tls)
     raise_limits(clients)
     generator.check()
-    cores = pair()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        peer = Peer("slow", lambda: command(folder, clients, tls))
-        with started(peer, {"PYTHONPATH": name}) as server, pinned(cores[1] if cores else None):
-            shares = measure(server, clients, tls, rounds, seconds)
-    kinds = "half-open TLS" if tls else "heads, bodies, readers"
-    median = round(statistics.median(shares), 3)
-    found = {"slow": clients, "kinds": kinds, "share": median, "rounds": shares}
-    click.echo(json.dumps(found, indent=2))
+    found = {
+        "work": "slow",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+        "rounds": rounds,
+        "seconds": seconds,
+        "cases": [case(clients, secure, rounds, seconds) for secure in (False, True)],
+    }
+    click.echo("\n".join(table(found)))
+    if keep:
+        click.echo(save(found))
 
 
 if __name__ == "__main__":

@@ -1,132 +1,42 @@
-"""What idle WebSockets and a broadcast to all of them cost: `python -m benchmarks.sockets`.
+"""What idle WebSockets cost, alone, beside live traffic, and when all are sent a message.
 
-The sockets are held by processes of their own (`--hold`), each from an address of its own: a
-process may have some 20,000 descriptors, and an address some 28,000 ports. Bytes are the growth of
-the workers' resident memory; the kernel's buffers are not in it. The time of a broadcast is from
-the request for it to the last octet at the last socket, the holders' work included: on the same
-machine they take their share of it, so CPU is told apart by process.
+Bytes are the growth of the workers' resident memory; the kernel's buffers are not in it. Live
+traffic is an open loop of so many requests a second over 64 connections, before the sockets are
+there and beside them. The time of a broadcast is from the request for it to the last octet at the
+last socket, the holders' work included: on the same machine they take their share of it, so CPU is
+told apart by process.
 """
 
 import json
-import os
-import select
-import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
+from benchmarks.build import ROOT, is_release
+from benchmarks.generator import Bad
+from benchmarks.holders import MOST_HELD, Holders, held
 from benchmarks.limits import raise_limits
 from benchmarks.peer import Peer
+from benchmarks.result import commit, save
 from benchmarks.server import Server, started
-
-MOST_HELD = 18_000
-"""Sockets a process; see above."""
+from megahertz.load import machine, pair, pinned
 
 WARM = 1000
 """Sockets that come and go before memory is looked at: the buffers that all share are there."""
 
-IP_BIND_ADDRESS_NO_PORT = 24
-"""ip(7): connect chooses the port; bind looks for one that nobody has on any connection, and takes
-milliseconds where many are taken."""
+RATE = 2000
+"""Live requests a second: a worker is a tenth busy with them."""
 
-KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-ASK = (
-    "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    f"Sec-WebSocket-Version: 13\r\n{KEY}\r\n\r\n"
-)
-
-
-def opened(port: int, path: str, address: str) -> socket.socket:
-    """One WebSocket."""
-    peer = socket.socket()
-    peer.settimeout(20)
-    peer.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-    peer.bind((address, 0))
-    peer.connect(("127.0.0.1", port))
-    peer.sendall(ASK.format(path=path).encode())
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += peer.recv(4096)
-    if not head.startswith(b"HTTP/1.1 101"):
-        raise ConnectionError(f"no WebSocket: {head[:60]!r}")
-    return peer
-
-
-def hold(port: int, path: str, count: int, address: str) -> None:
-    """Opens sockets, says so, and says for each broadcast when all have had it."""
-    raise_limits(count)
-    peers = {peer.fileno(): peer for peer in (opened(port, path, address) for _ in range(count))}
-    poll = select.epoll()
-    for peer in peers.values():
-        peer.setblocking(False)
-        poll.register(peer, select.EPOLLIN)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        left = dict.fromkeys(peers, int(line))
-        while left:
-            for descriptor, _ in poll.poll():
-                left[descriptor] -= len(peers[descriptor].recv(1 << 20))
-                if left[descriptor] == 0:
-                    del left[descriptor]
-        print(time.monotonic(), flush=True)
-
-
-class Holders:
-    """Processes that hold sockets, each time from other addresses: ports that were used rest for
-    a minute (TIME_WAIT)."""
-
-    made = 0
-
-    def __init__(self, port: int, path: str, count: int) -> None:
-        Holders.made += 1
-        self._processes = []
-        for index, start in enumerate(range(0, count, MOST_HELD)):
-            share = min(MOST_HELD, count - start)
-            options = ["--hold", str(share), "--port", str(port), "--path", path]
-            command = [sys.executable, "-m", "benchmarks.sockets", *options]
-            command += ["--address", f"127.{os.getpid() % 250 + 1}.{Holders.made}.{index + 2}"]
-            self._processes.append(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            )
-        for process in self._processes:
-            if process.stdout is None or process.stdout.readline() != "ready\n":
-                raise ConnectionError("a holder did not get its sockets")
-
-    def await_frame(self, octets: int) -> None:
-        """From now on each socket is to get so many octets, a frame's head included."""
-        for process in self._processes:
-            if process.stdin is not None:
-                process.stdin.write(f"{octets}\n")
-                process.stdin.flush()
-
-    def last(self) -> float:
-        """When the last socket of all had its last octet."""
-        return max(
-            float(process.stdout.readline()) for process in self._processes if process.stdout
-        )
-
-    def close(self) -> None:
-        """Lets go of the sockets."""
-        for process in self._processes:
-            process.kill()
-            process.communicate()
-
-
-@contextmanager
-def held(server: Server, path: str, count: int) -> Iterator[Holders]:
-    """Sockets on it."""
-    holders = Holders(int(server.base.rpartition(":")[2]), path, count)
-    try:
-        yield holders
-    finally:
-        holders.close()
+CASES = ("19000/1", "100000/6")
 
 
 def bytes_each(server: Server, path: str, count: int) -> float:
@@ -153,57 +63,116 @@ def broadcast(server: Server, holders: Holders, size: int) -> tuple[float, float
     return last - began, server.usage().cpu - before
 
 
+def live(server: Server, rounds: int) -> float:
+    """P99 in seconds of live traffic, the median of so many rounds of 3 s."""
+    return statistics.median(_p99(f"{server.base}/") for _ in range(rounds))
+
+
+def _p99(url: str) -> float:
+    cores = pair()
+    with TemporaryDirectory() as folder, pinned(cores[1] if cores else None):
+        file = Path(folder, "report.json")
+        options = ["--rate", str(RATE), "-d", "3", "--warmup", "0.5", "--json", str(file)]
+        command = [sys.executable, "-m", "megahertz", "load", url, *options]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise Bad(f"{url}: {done.stdout[-400:]}{done.stderr[-400:]}")
+        return float(json.loads(file.read_text())["latency"]["p99"])
+
+
 def command(workers: int, connections: int) -> list[str]:
     """The server: pings are off, since one a socket in 20 s is a cost of its own."""
     target = "benchmarks.peers.python.sockets:app"
     options = ["--port", "{port}", "--workers", str(workers)]
-    limits = ["--limit", f"connections={connections + 100}", "--limit", "ping_interval=0"]
+    limits = ["--limit", f"connections={connections + 200}", "--limit", "ping_interval=0"]
     return [sys.executable, "-m", "megahertz", "run", target, *options, *limits]
 
 
-@click.command()
-@click.option("--sockets", default=10_000, show_default=True, help="Over all workers.")
-@click.option("--workers", default=1, show_default=True)
-@click.option("--size", default=100, show_default=True, help="Octets of the message.")
-@click.option("--rounds", default=5, show_default=True, help="Broadcasts; the median is told.")
-@click.option("--hold", type=int, hidden=True)
-@click.option("--port", type=int, hidden=True)
-@click.option("--path", hidden=True)
-@click.option("--address", hidden=True)
-def main(
-    sockets: int,
-    workers: int,
-    size: int,
-    rounds: int,
-    hold: int | None,
-    port: int,
-    path: str,
-    address: str,
-) -> None:
-    """Bytes an idle WebSocket, and time and CPU of a broadcast to all, as JSON."""
-    if hold is not None:
-        return _hold(port, path, hold, address)
+def measure(sockets: int, workers: int, size: int, rounds: int) -> dict[str, Any]:
+    """One case: idle ones, then as many in one room."""
     raise_limits(min(sockets, MOST_HELD))
     peer = Peer("sockets", lambda: command(workers, sockets))
-    found = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sockets": sockets,
-        "workers": workers,
-    }
-    for name, route in (("bytes_idle", "/idle"), ("bytes_in_a_room", "/all")):
-        with started(peer, {}) as server:
-            found[name] = round(bytes_each(server, route, sockets))
-    with started(peer, {}) as server, held(server, "/all", sockets) as holders:
-        times, cpus = zip(*(broadcast(server, holders, size) for _ in range(rounds)), strict=True)
+    found: dict[str, Any] = {"sockets": sockets, "workers": workers}
+    with started(peer, {}) as server:
+        found["bytes_idle"] = round(bytes_each(server, "/idle", sockets))
+    with started(peer, {}) as server:
+        found["p99_without"] = live(server, rounds)
+        before = server.usage().rss
+        began = time.monotonic()
+        with held(server, "/all", sockets) as holders:
+            found["open_seconds"] = round(time.monotonic() - began, 1)
+            found["bytes_in_a_room"] = round((server.usage().rss - before) / sockets)
+            found["p99_beside"] = live(server, rounds)
+            sent = [broadcast(server, holders, size) for _ in range(rounds)]
+    times, cpus = zip(*sent, strict=True)
     found |= {
         "message": size,
         "broadcast_seconds": round(statistics.median(times), 4),
         "broadcast_cpu": round(statistics.median(cpus), 4),
     }
-    click.echo(json.dumps(found, indent=2))
+    return found
 
 
-_hold = hold
+def table(found: Any) -> list[str]:
+    """The result in Markdown."""
+    lines = [
+        "| sockets | workers | bytes an idle one | in a room | P99 of live traffic "
+        "| beside them | a broadcast | its CPU |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for case in found["cases"]:
+        without, beside = case["p99_without"], case["p99_beside"]
+        lines.append(
+            f"| {case['sockets']:,} | {case['workers']} | {case['bytes_idle']} "
+            f"| {case['bytes_in_a_room']} | {without * 1e3:.2f} ms "
+            f"| {beside * 1e3:.2f} ms (x {beside / without:.2f}) "
+            f"| {case['broadcast_seconds']:.2f} s | {case['broadcast_cpu']:.2f} s |"
+        )
+    place = found["machine"]
+    said = (
+        f"`{found['command']}`, {found['when'][:10]}, commit {found['commit']}, {place['cpu']}, "
+        f"{place['cores']} cores, Linux {place['kernel']}; live traffic: {RATE:,} requests/s; "
+        f"medians of {found['rounds']} rounds. All workers share one core, and those who hold "
+        "the sockets the other."
+    )
+    return [*lines, "", said]
+
+
+@click.command()
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    default=CASES,
+    show_default=True,
+    metavar="SOCKETS/WORKERS",
+)
+@click.option("--size", default=100, show_default=True, help="Octets of the message.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--save", "keep", is_flag=True, help="Write it to benchmarks/results.")
+def main(cases: Sequence[str], size: int, rounds: int, keep: bool) -> None:
+    """Bytes an idle WebSocket, P99 of others beside them, time and CPU of a broadcast to all."""
+    if keep and not is_release():
+        raise click.ClickException("`make install` first: only a release build is saved")
+    measured = []
+    for case in cases:
+        sockets, _, workers = case.partition("/")
+        measured.append(measure(int(sockets), int(workers or 1), size, rounds))
+        click.echo(json.dumps(measured[-1]), err=True)
+    named = "" if tuple(cases) == CASES else "".join(f" --case {case}" for case in cases)
+    found = {
+        "work": "sockets",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "command": f"python -m benchmarks.sockets{named}",
+        "machine": machine(),
+        "rounds": rounds,
+        "cases": measured,
+    }
+    click.echo("\n".join(table(found)))
+    if keep:
+        click.echo(save(found))
+
 
 if __name__ == "__main__":
     main()

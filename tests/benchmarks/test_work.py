@@ -49,7 +49,7 @@ def test_peers_are_chosen_by_a_part_of_their_name_and_ours_always():
 
 
 def test_an_unknown_peer_is_told():
-    with pytest.raises(ValueError, match="no peer is called Apache"):
+    with pytest.raises(ValueError, match="no peer is called apache"):
         chosen(WORKS["hello"].peers, ["Apache"])
 
 
