@@ -24,11 +24,10 @@ def test_readiness_ends_before_service_does(serve, until, app, workers):
     ).wait_for_url()
     assert (status(served, "/_mhz/ready"), status(served, "/_mhz/live")) == (200, 200)
 
-    served.process.send_signal(signal.SIGTERM)
+    served.process.send_signal(signal.SIGINT)
     until(lambda: status(served, "/_mhz/ready") == 503)
 
     assert (status(served, "/pid"), status(served, "/_mhz/live")) == (200, 200)
-    served.process.send_signal(signal.SIGINT)
     assert served.end(signal.SIGINT) == 130
 
 

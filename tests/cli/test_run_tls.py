@@ -4,6 +4,8 @@ import ssl
 import pytest
 import trustme
 
+from .test_restart import reload
+
 ANY = ("--host", "127.0.0.1", "--port", "0")
 
 
@@ -40,6 +42,9 @@ def test_workers_share_their_sessions(serve, identity):
         with ask(served.url, context, session) as sock:
             assert sock.session_reused
             session = sock.session
+    assert reload(served.process.pid).returncode == 0
+    with ask(served.url, context, session) as sock:
+        assert sock.session_reused, "by a new generation"
     assert served.end() == 0
 
 

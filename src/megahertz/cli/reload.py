@@ -12,7 +12,7 @@ from megahertz.errors import BadSettings
 @click.command()
 @click.argument("target", metavar="PID|PORT|PIDFILE")
 @click.option(
-    "--timeout", default=300.0, show_default=True, help="Seconds to wait for the new workers."
+    "--timeout", default=330.0, show_default=True, help="Seconds to wait for the new workers."
 )
 def reload(target: str, timeout: float) -> None:
     """Restart the workers of a running `mhz run` without a gap.

@@ -54,10 +54,10 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock: socket.socket = writer.get_extra_info("socket")
         try:
-            _, user = _who(sock)
+            asked, (_, user) = await reader.readline(), _who(sock)
             if user not in (0, os.geteuid()):
                 writer.write(b"not yours\n")
-            elif await reader.readline() == RELOAD:
+            elif asked == RELOAD:
                 writer.write((await self._reload() or "").encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError):

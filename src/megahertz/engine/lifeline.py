@@ -35,6 +35,14 @@ READY, REPLACE = b"ready", b"replace"
 RETIRE, STOP, KEEP = b"retire", b"stop", b"keep"
 
 
+def heard(sock: socket.socket) -> bytes:
+    """The next message; nothing at the end, also where the other side left some of ours unread."""
+    try:
+        return sock.recv(MESSAGE)
+    except ConnectionResetError:
+        return b""
+
+
 def worker_count() -> int:
     """How many worker processes serve together; 1 outside of a supervisor."""
     return int(os.environ.get(COUNT, "1"))
@@ -91,7 +99,7 @@ class Lifeline:
         loop = asyncio.get_running_loop()
 
         def readable() -> None:
-            word, _, seconds = self._socket.recv(MESSAGE).partition(b" ")
+            word, _, seconds = heard(self._socket).partition(b" ")
             if word == RETIRE:
                 return retire(float(seconds))
             if not word:

@@ -62,6 +62,10 @@ WEIGH = 1.0
 
 Changes = Callable[[asyncio.Event], AsyncIterator[Collection[str]]]
 
+START = 300.0
+"""Seconds that new workers have to begin to serve beside the old ones (systemd's TimeoutStartSec is
+90; applications that load a model take longer)."""
+
 NOT_STARTED = "the new workers do not start: the old ones stay"
 
 
@@ -180,6 +184,10 @@ class Supervisor:
             self._notifier.reloading()
             error = await self._renew(self._places)
             self._notifier.ready(error or self._status())
+        return self._told(error)
+
+    @staticmethod
+    def _told(error: str | None) -> str | None:
         if error is not None:
             log.error("%s", error)
         return error
@@ -203,7 +211,7 @@ class Supervisor:
     async def _replace(self, place: Place, worker: Worker) -> None:
         async with self._renewing:
             if place.worker is worker and not self.signals.stopped.is_set():
-                await self._renew([place])
+                self._told(await self._renew([place]))
 
     async def _weigh(self, most: int) -> None:
         """Replaces workers that hold more memory than they may, for as long as we run."""
@@ -225,9 +233,11 @@ class Supervisor:
 
     async def _together(self, places: Sequence[Place]) -> str | None:
         fresh = [await self._spawn(place) for place in places]
-        if not all([await worker.settled for worker in fresh]):
+        await asyncio.wait([worker.settled for worker in fresh], timeout=START)
+        if not all(worker.settled.done() and worker.settled.result() for worker in fresh):
             for worker in fresh:
                 worker.stop()
+                self._go(self._see_off(worker))
             return NOT_STARTED
         for place, worker in zip(places, fresh, strict=True):
             old, place.worker, place.backoff = place.worker, worker, Backoff()

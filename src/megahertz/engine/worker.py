@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from megahertz.engine.lifeline import (
     KEEP,
     LIFELINE,
-    MESSAGE,
     READY,
     REPLACE,
     RETIRE,
     SOCKETS,
     STOP,
+    heard,
 )
 
 KILL_AFTER = 4.0
@@ -89,7 +89,7 @@ class Worker:
         return cls(index, process, ours, replace)
 
     def _heard(self) -> None:
-        message = self._lifeline.recv(MESSAGE)
+        message = heard(self._lifeline)
         if message == READY and not self.settled.done():
             self.settled.set_result(True)
         elif message == REPLACE:
