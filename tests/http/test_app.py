@@ -508,3 +508,26 @@ def test_a_handler_without_parameters_is_the_endpoint_itself():
 
     assert route.endpoint is hello
     assert route.bare
+
+
+def test_a_router_may_have_a_prefix_and_a_route_be_nothing_but_that():
+    orders, inner, app = Router(prefix="/orders"), Router("/{number}"), App()
+    orders.get("")(lambda: "all")
+    inner.get("")(lambda: "one")
+    inner.get("/lines")(lambda: "lines")
+    orders.include(inner)
+    app.include(orders, "/v1")
+    with Client(app) as client:
+        assert client.get("/v1/orders").text == "all"
+        assert client.get("/v1/orders/3").text == "one"
+        assert client.get("/v1/orders/3/lines").text == "lines"
+        assert client.get("/v1/orders/").status_code == 404
+
+
+def test_an_empty_path_needs_a_prefix():
+    app = App()
+    app.get("")(lambda: "never")
+    with pytest.raises(BadRoute, match="empty path"):
+        _ = app.routes
+    with pytest.raises(BadRoute, match="begins with a slash"):
+        Router(prefix="orders")

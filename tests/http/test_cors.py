@@ -15,6 +15,7 @@ from megahertz import (
     Router,
     StreamingResponse,
     TrustedHosts,
+    WebSocket,
 )
 from megahertz.errors import BadSettings
 from megahertz.testing import Client
@@ -256,3 +257,15 @@ def test_clear_text_is_sent_to_https():
     with Client(hosted(HTTPSRedirect(port=8443))) as client:
         location = client.get("/x", headers={"host": "a"}).headers["location"]
         assert location == "https://a:8443/x"
+
+
+def test_websockets_pass():
+    app = App(layers=[CORS([SHOP]), TrustedHosts(["testserver"])])
+
+    @app.websocket("/ws")
+    async def ws(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send(websocket.method)
+
+    with Client(app) as client, client.websocket_connect("/ws") as websocket:
+        assert websocket.receive_text() == "GET"

@@ -271,6 +271,8 @@ def _preflight(layer: Dresser, app: App, exchange: Exchange) -> Answer:
 
 
 def _claim(declared: Declared, seen: dict[tuple[str, str], Declared]) -> None:
+    if not declared.path:
+        raise BadRoute(f"{declared.where}: an empty path without a prefix; write '/'")
     for method in declared.methods:
         other = seen.setdefault((method, declared.pattern.text), declared)
         if other is not declared:

@@ -1,6 +1,7 @@
 """Text of a request into the type that a handler's annotation asks for."""
 
 import dataclasses
+import enum
 import types
 import typing
 from collections.abc import Callable
@@ -92,9 +93,18 @@ def is_model(kind: Any) -> bool:
 def spell(kind: Any) -> str:
     """A type as a message names it."""
     inner = without_none(kind)
+    if typing.get_origin(inner) is Annotated:
+        return spell(typing.get_args(inner)[0])
     if typing.get_origin(inner) is Literal:
         return " or ".join(repr(item) for item in typing.get_args(inner))
+    if isinstance(inner, type) and issubclass(inner, enum.Enum):
+        return " or ".join(repr(item.value) for item in inner)
     return getattr(inner, "__name__", None) if typing.get_origin(inner) is None else str(inner)  # type: ignore[return-value]
+
+
+def item_of(kind: Any) -> Any:
+    """What the list (set, tuple) holds."""
+    return (*typing.get_args(_plain(kind)), str)[0]
 
 
 def _is_record(kind: Any) -> bool:

@@ -129,6 +129,8 @@ class CORS:
         """The handler behind this layer."""
 
         async def shared(request: Request) -> Any:
+            if request._exchange.websocket:  # of which browsers only send the origin
+                return await handler(request)
             answer = self.preflight(request) or await handler(request)
             if isinstance(answer, Answer):
                 self.dress(request, answer)

@@ -1,5 +1,6 @@
 """What is wrong with a request, parameter by parameter; runs only once something is."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 
 from megahertz.engine import Exchange
 from megahertz.errors import Invalid
-from megahertz.http.convert import spell
+from megahertz.http.convert import item_of, spell
 from megahertz.http.cookies import parse as cookies
 from megahertz.http.fields import Fields, Headers, pairs
 from megahertz.http.params import MISSING
@@ -60,16 +61,28 @@ def _text(item: Parameter, raw: Any) -> list[Problem]:
     try:
         item.convert(raw)
     except (ValueError, TypeError) as error:
-        return [{"where": where, "rule": _rule(item, raw, str(error))}]
+        message, _, at = str(error).partition(" - at `$")
+        if found := _PLACE.fullmatch(at):
+            return [
+                {"where": f"{where}[{found[1]}]", "rule": _rule(item, raw[int(found[1])], message)}
+            ]
+        return [{"where": where, "rule": _rule(item, raw, message)}]
     return []
 
 
+_PLACE = re.compile(r"\[(\d+)\]`")
+"""Of an item in a list, as msgspec says it."""
+
+
 def _rule(item: Parameter, raw: Any, message: str) -> str:
-    """msgspec's sentence; where it only says that text is no number, the type and the text."""
-    if not message.endswith("got `str`"):
-        return message.replace("`", "")
+    """msgspec's sentence; where it does not say what is allowed, or what came, that too."""
     shown = repr(raw) if len(raw) <= _SHOWN else f"{raw[:_SHOWN]!r}..."
-    return f"Expected {spell(item.kind)}, got {shown}"
+    kind = item_of(item.kind) if item.many else item.kind
+    if message.endswith("got `str`") or message.startswith("Invalid enum value"):
+        return f"Expected {spell(kind)}, got {shown}"
+    if message.startswith("Invalid"):
+        return f"{message.replace('`', '')}: {shown}"
+    return message.replace("`", "")
 
 
 def _body(item: Parameter, raw: bytes) -> list[Problem]:

@@ -17,7 +17,7 @@ from multipart import (
     parse_options_header,
 )
 
-from megahertz.errors import HTTPError
+from megahertz.errors import Invalid
 from megahertz.http.fields import Headers, pairs
 
 FIELDS = 1000
@@ -141,17 +141,18 @@ async def read_form(content_type: str | None, stream: AsyncIterator[bytes]) -> F
     if kind == URLENCODED:
         return await _urlencoded(stream)
     if kind != MULTIPART:
-        raise HTTPError(415, f"a form is {MULTIPART} or {URLENCODED}, not {content_type!r}")
+        told = f"a form is {MULTIPART} or {URLENCODED}, not {content_type!r}"
+        raise _refused(415, "header.content-type", told)
     boundary = options.get("boundary")
     if not boundary:
-        raise HTTPError(400, f"{MULTIPART} without a boundary")
+        raise _refused(400, "header.content-type", f"{MULTIPART} without a boundary")
     return await _multipart(boundary, stream)
 
 
 async def _urlencoded(stream: AsyncIterator[bytes]) -> FormData:
     body = b"".join([piece async for piece in stream])
     if body.count(b"&") >= FIELDS:
-        raise HTTPError(413, f"more than {FIELDS} fields")
+        raise _refused(413, "body", f"more than {FIELDS} fields")
     return FormData([*pairs(body)])
 
 
@@ -164,14 +165,19 @@ async def _multipart(boundary: str, stream: AsyncIterator[bytes]) -> FormData:
                     await reader.take(event)
     except ParserLimitReached as error:
         await reader.abandon()
-        raise HTTPError(413, str(error)) from error
+        raise _refused(413, "body", str(error)) from error
     except ParserError as error:
         await reader.abandon()
-        raise HTTPError(400, f"{MULTIPART}: {error}") from error
+        raise _refused(400, "body", f"{MULTIPART}: {error}") from error
     except BaseException:
         await reader.abandon()
         raise
     return FormData(reader.items)
+
+
+def _refused(status: int, where: str, rule: str) -> Invalid:
+    problem = {"where": where, "rule": rule}
+    return Invalid(f"The form is not valid: {where}: {rule}", [problem], status_code=status)
 
 
 class _Reader:
@@ -206,7 +212,7 @@ class _Reader:
         self._text += data
         if len(self._text) > FIELD_BYTES:
             name = self._part.name if self._part else ""
-            raise HTTPError(413, f"field {name!r}: more than {FIELD_BYTES} bytes")
+            raise _refused(413, f"body.{name}", f"more than {FIELD_BYTES} bytes")
 
     async def _end(self) -> None:
         file, part = self._file(), self._part

@@ -89,18 +89,25 @@ class Router:
     """Routes that belong together; an application is one, and includes others.
 
     Args:
+        prefix: what all of its paths begin with, behind the prefix of `include`.
         policy: what these routes inherit.
         layers: what stands in front of each of them, the outermost first.
         dependencies: `Depends(...)` that are called before each handler, for what they do.
+
+    Raises:
+        BadRoute: a prefix without a slash at the front or with one at the end.
     """
 
     def __init__(
         self,
+        prefix: str = "",
         *,
         policy: Policy | None = None,
         layers: Iterable[Layer] = (),
         dependencies: Iterable[Any] = (),
     ) -> None:
+        _check_prefix(prefix)
+        self._prefix = prefix
         self.policy = policy or Policy()
         self._layers = list(layers)
         self._dependencies = _dependencies(dependencies)
@@ -124,7 +131,7 @@ class Router:
         """Declares the decorated function as what answers `methods` on `path`.
 
         Args:
-            path: `/items/{sku}`; `/files/{rest:path}` takes slashes too.
+            path: `/items/{sku}`; `/files/{rest:path}` takes slashes too; empty is the prefix alone.
             methods: GET answers HEAD as well.
             status_code: of answers that the handler does not make itself.
             policy: its rules; what it leaves open is inherited.
@@ -314,8 +321,7 @@ class Router:
         Raises:
             BadRoute: a prefix without a slash at the front or with one at the end, or a circle.
         """
-        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-            raise BadRoute(f"prefix {prefix!r}: begins with a slash and ends without one")
+        _check_prefix(prefix)
         if self in router.family():
             raise BadRoute(f"include(prefix={prefix!r}): the router would include itself")
         self._included.append((prefix, router))
@@ -328,6 +334,7 @@ class Router:
 
     def declared(self, prefix: str = "") -> Iterator[Declared]:
         """Every route, with prefixes, policies and layers of the routers in between."""
+        prefix += self._prefix
         for route in self._own:
             yield self._inherit(route, prefix)
         for inner, router in self._included:
@@ -338,7 +345,7 @@ class Router:
         return replace(
             route,
             path=prefix + route.path,
-            pattern=parse(prefix + route.path),
+            pattern=parse(prefix + route.path or "/"),
             policy=route.policy.over(self.policy),
             layers=(*self._layers, *route.layers),
             dependencies=(*self._dependencies, *route.dependencies),
@@ -354,7 +361,7 @@ class Router:
     ) -> Declared:
         upper = tuple(name if name in (ANY, WEBSOCKET) else name.upper() for name in methods)
         where = _where(upper, path, handler)
-        pattern = parse(path)
+        pattern = parse(path or "/")
         _check(where, upper, handler, status)
         read(handler, pattern.names, where)
         return Declared(
@@ -374,6 +381,11 @@ def _dependencies(given: Iterable[Any]) -> tuple[Dependency, ...]:
         if not isinstance(item, Dependency) or item.call is None:
             raise BadRoute(f"dependencies={item!r}: a list of Depends(function)")
     return found
+
+
+def _check_prefix(prefix: str) -> None:
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise BadRoute(f"prefix {prefix!r}: begins with a slash and ends without one")
 
 
 def _check(where: str, methods: tuple[str, ...], handler: Any, status: int) -> None:

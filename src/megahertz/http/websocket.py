@@ -94,6 +94,11 @@ class WebSocket:
             ) from None
 
     @property
+    def method(self) -> str:
+        """Of the opening request: GET, or CONNECT over HTTP/2."""
+        return self._head().method
+
+    @property
     def url(self) -> URL:
         """The address as the client wrote it."""
         return self._head().url
