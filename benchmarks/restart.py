@@ -2,16 +2,20 @@
 
 wrk asks with 64 connections and a chat goes on over 50 WebSockets, while `mhz reload` restarts the
 workers again and again, every one of them. Any answer that is wrong or missing ends it with an
-error; so does a socket that is closed with anything but 1012.
+error; so does a socket that is closed with anything but 1012. Then workers are killed, without
+load, and asked for until a successor answers.
 """
 
 import asyncio
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,15 +28,22 @@ from benchmarks import generator
 from benchmarks.peer import Peer
 from benchmarks.server import Server, started
 from benchmarks.work import Ask, Point
+from megahertz.load import tree
 
 CLIENTS = Point(64)
 RESTART = 1012
+KILLS = 4
 
 APP = """
+import os
 from megahertz import App, Rooms, WebSocket
 
 rooms = Rooms()
 app = App(resources=[rooms])
+
+@app.get("/pid")
+async def pid() -> int:
+    return os.getpid()
 
 @app.get("/")
 async def hello() -> dict[str, str]:
@@ -78,28 +89,26 @@ async def chatting(base: str, count: int) -> AsyncIterator[Chat]:
             each.cancel()
 
 
-async def measure(server: Server, restarts: int, sockets: int, pause: float) -> dict[str, object]:
+async def measure(server: Server, seconds: float, sockets: int, pause: float) -> dict[str, object]:
     """Restarts under load, and what was seen of it."""
     before = await asyncio.to_thread(generator.load, server.base, Ask("/"), CLIENTS, 3.0)
-    seconds = restarts * (pause + 2.0)
     async with chatting(server.base, sockets) as chat:
         load = asyncio.create_task(
             asyncio.to_thread(generator.load, server.base, Ask("/"), CLIENTS, seconds)
         )
         took = []
-        for _ in range(restarts):
-            await asyncio.sleep(pause)
+        while not load.done():
             took.append(await asyncio.to_thread(reload, server.pid))
-        if load.done():
-            raise click.ClickException("the load ended before the restarts did")
+            await asyncio.sleep(pause)
         during = await load
     return {
-        "restarts": restarts,
-        "seconds": {"median": round(statistics.median(took), 2), "most": round(max(took), 2)},
+        "restarts": len(took),
+        "seconds": spread(took),
         "answers": during.answers,
         "failed": 0,
         "p99": {"before": round(before.p99, 4), "during": round(during.p99, 4)},
         "sockets": {"closes": dict(chat.closes), "heard": chat.heard},
+        "replaced": spread([replaced(server) for _ in range(KILLS)]),
     }
 
 
@@ -111,12 +120,38 @@ def reload(pid: int) -> float:
     return time.monotonic() - began
 
 
+def replaced(server: Server) -> float:
+    """Seconds from the death of a worker to an answer of its successor."""
+    before = set(tree(server.pid))
+    victim = min(before - {server.pid})  # the oldest: the places take turns
+    began = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    while _asked(server.base) in before:
+        pass
+    return time.monotonic() - began
+
+
+def _asked(base: str) -> int:
+    """Who answers; the victim itself may take a connection while it dies."""
+    while True:
+        try:
+            with urllib.request.urlopen(f"{base}/pid", timeout=20) as answer:
+                return int(answer.read())
+        except ConnectionError:
+            continue
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """Of several."""
+    return {"median": round(statistics.median(seconds), 2), "most": round(max(seconds), 2)}
+
+
 @click.command()
-@click.option("--restarts", default=10, show_default=True)
+@click.option("--seconds", default=30.0, show_default=True, help="Of load.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--sockets", default=50, show_default=True)
 @click.option("--pause", default=1.0, show_default=True, help="Seconds between two restarts.")
-def main(restarts: int, workers: int, sockets: int, pause: float) -> None:
+def main(seconds: float, workers: int, sockets: int, pause: float) -> None:
     """How long they took and what clients saw, as JSON; fails where one was failed."""
     generator.check()
     with tempfile.TemporaryDirectory() as name:
@@ -124,7 +159,7 @@ def main(restarts: int, workers: int, sockets: int, pause: float) -> None:
         run = [sys.executable, "-m", "megahertz", "run", "restart_app:app", "--port", "{port}"]
         peer = Peer("restart", lambda: [*run, "--workers", str(workers), "--supervise"])
         with started(peer, {"PYTHONPATH": name}) as server:
-            found = asyncio.run(measure(server, restarts, sockets, pause))
+            found = asyncio.run(measure(server, seconds, sockets, pause))
     click.echo(json.dumps(found, indent=2))
     if set(found["sockets"]["closes"]) != {RESTART}:
         raise click.ClickException("sockets were closed with something else than 1012")

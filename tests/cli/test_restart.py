@@ -1,5 +1,6 @@
 """Hot restart, killed workers, drain: what the clients of a real server see of them."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -8,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -117,20 +117,18 @@ class Chatter(threading.Thread):
                 self.failures.append(repr(error))
 
     def _chat(self, peer):
-        peer.text()
+        said = None
         while not self.over.is_set():
-            said = f"{id(self)} {self.heard}".encode()
-            peer.send(TEXT, said)
-            while True:
-                opcode, payload = peer.receive()
-                if opcode == CLOSE:
-                    self.closes.append(int.from_bytes(payload[:2], "big"))
-                    peer.send(CLOSE, payload)
-                    peer.rest()
-                    return
-                if payload == said:
-                    self.heard += 1
-                    break
+            opcode, payload = peer.receive()
+            if opcode == CLOSE:
+                self.closes.append(int.from_bytes(payload[:2], "big"))
+                peer.send(CLOSE, payload)
+                peer.rest()
+                return
+            if said in (None, payload):
+                self.heard += said is not None
+                said = f"{id(self)} {self.heard}".encode()
+                peer.send(TEXT, said)
 
     def end(self):
         self.over.set()
@@ -251,7 +249,7 @@ def test_an_exclusive_worker_ends_before_its_successor_starts(serve, tmp_path):
 
 
 def test_the_queue_of_a_killed_worker_is_answered_by_its_successor(shop, until):
-    """The socket is stopped with its worker, so that what comes can only wait."""
+    """It is stopped first, so that what comes can only wait. `benchmarks.restart` says how long."""
     served = shop("--supervise")
     pid = json.loads(served.get("/"))["pid"]
     os.kill(pid, signal.SIGSTOP)
@@ -259,19 +257,14 @@ def test_the_queue_of_a_killed_worker_is_answered_by_its_successor(shop, until):
     waiting = [port.connect() for _ in range(20)]
     for sock in waiting:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-
-    began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     answers = [b"".join(iter(lambda s=sock: s.recv(4096), b"")) for sock in waiting]
-    took = time.monotonic() - began
 
     for sock in waiting:
         sock.close()
     found = {json.loads(answer.partition(b"\r\n\r\n")[2])["pid"] for answer in answers}
     assert len(found) == 1
     assert found != {pid}
-    # The bound is the promise itself: a killed worker is replaced within a second.
-    assert took < 1.0
     assert served.end() == 0
 
 
@@ -289,6 +282,8 @@ def test_the_others_never_stop_when_a_worker_is_killed(shop, until):
     victim, survivor = kept
 
     os.kill(victim, signal.SIGKILL)
+    with contextlib.suppress(ConnectionResetError):
+        assert kept[victim].sock.recv(1) == b"", "it is dead"
 
     until(lambda: json.loads(served.get("/"))["pid"] not in (victim, survivor))
     assert _pid(kept[survivor]) == survivor
@@ -314,9 +309,9 @@ def test_sigterm_to_a_worker_gets_it_a_successor(shop, until):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_sigterm_ends_within_its_bound_with_streams_and_sockets_open(shop, workers):
-    """The best-known hang of ASGI servers."""
-    served = shop("--workers", workers, "--grace", "2", "--limit", "close_timeout=0.5")
+def test_streams_and_sockets_do_not_hold_up_a_stop(shop, workers):
+    """The best-known hang of ASGI servers; what they see comes long before the grace is over."""
+    served = shop("--workers", workers, "--grace", "100", "--limit", "close_timeout=0.5")
     port = Port(served)
     streams = [port.connect() for _ in range(4)]
     for stream in streams:
@@ -325,9 +320,7 @@ def test_sigterm_ends_within_its_bound_with_streams_and_sockets_open(shop, worke
             pass
     peers = [Peer(port, path) for path in ("/chat", "/deaf") * 4]
 
-    began = time.monotonic()
     assert served.end() == 0
-    took = time.monotonic() - began
 
     for stream in streams:
         assert stream.makefile("rb").read().endswith(b"0\r\n\r\n")
@@ -337,8 +330,17 @@ def test_sigterm_ends_within_its_bound_with_streams_and_sockets_open(shop, worke
             peer.text()
         assert peer.receive()[1][:2] == (1012).to_bytes(2, "big")
         peer.socket.close()
-    # The grace, one second to clean up, and what starting to stop takes.
-    assert took < 4.0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_grace_bounds_what_never_ends(shop, until, workers):
+    served = shop("--workers", workers, "--grace", "0.2")
+    with Port(served).connect() as peer:
+        peer.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        until((served.directory / "entered").exists)
+
+        assert served.end() == 0
+        assert peer.recv(4096) == b""
 
 
 def test_a_worker_that_holds_too_much_memory_is_replaced(shop, until):
