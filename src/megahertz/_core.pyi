@@ -149,6 +149,12 @@ class Exchange:
 
         Trailers go to a peer that asked for them (`te: trailers`), behind chunks or over HTTP/2.
         """
+    def tied(self, make: Callable[[], Any]) -> Any:
+        """What is tied to the connection, at first what `make()` gives.
+
+        Its `end()` is called once the connection has closed, at once where it has already. Streams
+        of HTTP/2 share the connection's.
+        """
     def gone(self) -> Future[None]:
         """Done once the peer has left without its answer; for handlers that go on without it."""
     @property

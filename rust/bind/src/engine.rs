@@ -107,6 +107,8 @@ pub struct Engine {
     pub serial: u64,
     pub high_water: usize,
     pub sockets: Sockets,
+    /// What lives as long as its connection, by the connection's number.
+    pub tied: HashMap<u64, Py<PyAny>>,
     pub socket_options: SocketOptions,
     /// Bytes of messages that nobody has received, above which a socket is not read.
     pub unread: usize,
@@ -158,6 +160,7 @@ impl Engine {
             serial: 0,
             high_water: settings.unsent,
             sockets: Sockets::default(),
+            tied: HashMap::new(),
             socket_options,
             unread,
             number: ENGINES.fetch_add(1, Relaxed),
@@ -389,6 +392,9 @@ impl Engine {
             visit.call(task)?;
             visit.call(exchange)?;
         }
+        for object in self.tied.values() {
+            visit.call(object)?;
+        }
         for future in self.waiters.values().flatten() {
             visit.call(future)?;
         }
@@ -462,6 +468,7 @@ impl Engine {
             Event::Ended(token, close) => Self::socket_ended(slf, token, close),
             Event::Drained(token) => Self::progressed(slf, token, Wait::Drain),
             Event::Body(token) => Self::progressed(slf, token, Wait::Body),
+            Event::Closed(token) => Self::untie(slf, token),
             Event::Idle => {
                 let idle = slf.borrow().hooks.idle.clone_ref(py);
                 idle.call0(py).map(drop)

@@ -326,6 +326,10 @@ impl Exchange {
         socket::key(self.token)
     }
 
+    fn tied(&self, make: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        Engine::tie(self.engine.bind(make.py()), self.token, make)
+    }
+
     fn gone(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let engine = self.engine.bind(py);
         Engine::waiter_or_done(engine, self.serial, Wait::Gone, self.reason() == Reason::Gone)

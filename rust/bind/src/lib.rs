@@ -19,6 +19,7 @@ mod routes;
 mod runtime;
 mod socket;
 mod task;
+mod tie;
 mod tls;
 
 /// The native half of megahertz; imported by `megahertz.engine.native` alone.

@@ -109,6 +109,8 @@ pub struct Conn {
     pub intake: Option<Box<Intake>>,
     pub outbox: Outbox,
     pub tls: Option<Box<Session>>,
+    /// Its end is told ([`crate::Event::Closed`]).
+    pub watched: bool,
     /// Who handed it over says that it is as good as TLS.
     pub vouched: bool,
     pub socket: Option<Box<Socket>>,

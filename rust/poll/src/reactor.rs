@@ -52,6 +52,8 @@ pub enum Event {
     Message(Token, Message),
     /// A socket has ended; nothing more comes of it.
     Ended(Token, Close),
+    /// A connection that is watched has closed.
+    Closed(Token),
     /// After [`Reactor::stop`]: the last connection has closed.
     Idle,
 }
@@ -294,15 +296,28 @@ impl Reactor {
         conn.filter(|conn| conn.epoch == token.epoch && conn.is_live())
     }
 
+    /// Has the end of a connection told, of a stream's the one that carries it; gives its token.
+    pub fn watch(&mut self, token: Token) -> Option<Token> {
+        let token = match &self.open(token)?.layer {
+            Layer::Stream(stream) => stream.parent,
+            _ => token,
+        };
+        self.conn(token)?.watched = true;
+        Some(token)
+    }
+
     pub(crate) fn close(&mut self, token: Token) {
         self.forget_socket(token, Close::new(1006, ""));
         let Some(conn) = self.conn(token) else { return };
-        let layer = std::mem::take(&mut conn.layer);
+        let (layer, watched) = (std::mem::take(&mut conn.layer), conn.watched);
         // Dropping the descriptor closes it, and epoll forgets it.
         *conn = Conn { epoch: conn.epoch.wrapping_add(1) & (u32::MAX >> 1), ..Conn::default() };
         self.free.push(token.index);
         self.wheel.remove(idle_key(token));
         self.wheel.remove(deadline_key(token));
+        if watched {
+            self.events.push_back(Event::Closed(token));
+        }
         match layer {
             Layer::Stream(mut stream) => return self.leave_parent(token, &mut stream),
             Layer::Mux(mux) => self.lose_streams(&mux),

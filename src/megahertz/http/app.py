@@ -11,6 +11,7 @@ from megahertz.errors import BadRoute
 from megahertz.govern import Policy
 from megahertz.http.attend import compile_socket
 from megahertz.http.background import Background
+from megahertz.http.connection import settled
 from megahertz.http.cors import Dresser
 from megahertz.http.encode import encode as to_json
 from megahertz.http.endpoint import (
@@ -181,6 +182,7 @@ class App(Router):
 
     async def __aexit__(self, *exc: object) -> bool | None:
         stack, self._open = self._open, None
+        await settled()
         if stack is not None:
             await stack.aclose()
         return None

@@ -129,6 +129,7 @@ class _Turn:
         finally:
             for other in self._others:
                 other.cancel()
+            exchange.untie()
 
     def _refused(self, router: Routes) -> Answer:
         fallback = self._app.fallback

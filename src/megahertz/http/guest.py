@@ -76,6 +76,7 @@ class GuestExchange:
         self._broken: BodyRefused | None = None
         self._lost: Callable[[], object] = bool
         self._lenient = False
+        self._tied: Any = None
 
     @property
     def method(self) -> str:
@@ -231,6 +232,17 @@ class GuestExchange:
             raise RuntimeError("the answer is complete, or its peer has gone")
         self._taken.set()
         return None
+
+    def tied(self, make: Callable[[], Any]) -> Any:
+        # A host tells of no connection: what would live as long as one lives as long as this.
+        if self._tied is None:
+            self._tied = make()
+        return self._tied
+
+    def untie(self) -> None:
+        """The request is over."""
+        if self._tied is not None:
+            self._tied.end()
 
     def gone(self) -> "asyncio.Future[None]":
         future = asyncio.get_running_loop().create_future()

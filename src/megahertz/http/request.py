@@ -9,6 +9,7 @@ import msgspec
 from megahertz.engine import Exchange
 from megahertz.errors import Invalid
 from megahertz.http.background import BackgroundTasks
+from megahertz.http.connection import Connection
 from megahertz.http.cookies import parse as cookies
 from megahertz.http.ends import Ends
 from megahertz.http.fields import Fields, Headers, pairs
@@ -130,6 +131,11 @@ class Request:
         """The other end of the connection; None on a unix socket."""
         peer = self._exchange.peer
         return None if peer is None else Address(*peer)
+
+    @property
+    def connection(self) -> Connection:
+        """What lives as long as the client's connection, over all of its requests."""
+        return self._exchange.tied(Connection)  # type: ignore[no-any-return]
 
     @property
     def client_certificates(self) -> list[bytes]:

@@ -17,6 +17,7 @@ from megahertz.errors import (
     RemoteProtocolError,
     WebSocketDisconnect,
 )
+from megahertz.http.connection import Connection
 from megahertz.http.encode import encode
 from megahertz.http.ends import Ends
 from megahertz.http.fields import Fields, Headers
@@ -139,6 +140,11 @@ class WebSocket:
         """The other end of the connection; None on a unix socket, and when it has gone."""
         peer = self._exchange.peer if self._socket is None else self._socket.peer
         return None if peer is None else Address(*peer)
+
+    @property
+    def connection(self) -> Connection:
+        """What lives as long as the client's connection."""
+        return self._head().connection
 
     @property
     def app(self) -> Any:
