@@ -504,7 +504,7 @@ def test_a_handler_without_parameters_is_the_endpoint_itself():
     async def hello() -> dict[str, str]:
         return {"msg": "ok"}
 
-    (route,) = app.routes
+    route, *_ = app.routes
 
     assert route.endpoint is hello
     assert route.bare

@@ -5,6 +5,7 @@ import click
 from megahertz.cli.demo import demo
 from megahertz.cli.errors import errors
 from megahertz.cli.load import load
+from megahertz.cli.openapi import openapi
 from megahertz.cli.reload import reload
 from megahertz.cli.routes import routes
 from megahertz.cli.run import run
@@ -28,6 +29,7 @@ def main(context: click.Context) -> None:
 
 main.add_command(errors)
 main.add_command(routes)
+main.add_command(openapi)
 main.add_command(run)
 main.add_command(reload)
 main.add_command(load)

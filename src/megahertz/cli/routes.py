@@ -4,9 +4,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from megahertz.cli.target import StartFailed, load
-from megahertz.errors import MegahertzError
-from megahertz.http import App, Declared
+from megahertz.cli.target import described
+from megahertz.http import Declared
 
 
 @click.command()
@@ -19,13 +18,7 @@ def routes(target: str, factory: bool) -> None:
     Example:
       mhz routes examples.hello:app
     """
-    app = load(target, factory=factory)
-    if not isinstance(app, App):
-        raise StartFailed(f"{target} is no megahertz App: an ASGI application keeps its routes")
-    try:
-        _ = app.routes
-    except MegahertzError as error:
-        raise StartFailed(str(error)) from error
+    app = described(target, factory=factory)
     table = Table("methods", "path", "name", "handler", "policy", box=None, header_style="bold")
     for route in app.declared():
         table.add_row(*_row(route))

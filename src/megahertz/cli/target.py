@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from megahertz.engine import START_FAILED
+from megahertz.errors import MegahertzError
 from megahertz.http import App
 
 
@@ -37,6 +38,22 @@ def load(target: str, *, factory: bool = False) -> Any:
             raise StartFailed(f"module {module!r} has no {path!r}{_candidates(found)}")
         found = getattr(found, name)
     return _made(found, target) if factory else found
+
+
+def described(target: str, *, factory: bool = False) -> App:
+    """The `App` that `target` names, its routes found to be servable.
+
+    Raises:
+        StartFailed: it is another kind of application, or a route is wrong.
+    """
+    app = load(target, factory=factory)
+    if not isinstance(app, App):
+        raise StartFailed(f"{target} is no megahertz App: an ASGI application keeps its routes")
+    try:
+        _ = app.routes
+    except MegahertzError as error:
+        raise StartFailed(str(error)) from error
+    return app
 
 
 def _import(name: str) -> Any:

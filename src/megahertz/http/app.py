@@ -23,6 +23,8 @@ from megahertz.http.endpoint import (
 from megahertz.http.ends import Ends
 from megahertz.http.face import Face
 from megahertz.http.guest import Message, Receive, Send
+from megahertz.http.openapi import document
+from megahertz.http.pages import pages
 from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of, copied
@@ -50,6 +52,11 @@ class App(Router):
         layers: what stands in front of every route, the outermost first.
         dependencies: `Depends(...)` that are called before every handler, for what they do.
         debug: answers with the traceback of an unknown error; not for production.
+        version: of the API that it serves.
+        description: of the API, in Markdown.
+        openapi_url: where its OpenAPI document is, unless a route of its own is there; None:
+            nowhere, and no page either.
+        docs_url: where the page is that shows the document; None: nowhere.
 
     Example:
         >>> app = App(title="shop")
@@ -68,9 +75,16 @@ class App(Router):
         layers: Iterable[Layer] = (),
         dependencies: Iterable[Any] = (),
         debug: bool = False,
+        version: str = "0.1.0",
+        description: str = "",
+        openapi_url: str | None = "/openapi.json",
+        docs_url: str | None = "/docs",
     ) -> None:
         super().__init__(policy=policy, layers=layers, dependencies=dependencies)
         self.title = title
+        self.version = version
+        self.description = description
+        self._pages = pages(title, self.openapi, openapi_url=openapi_url, docs_url=docs_url)
         self.debug = debug
         self.state = State()
         self.threads = Threads()
@@ -87,6 +101,10 @@ class App(Router):
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """The application as ASGI 3, for other servers, middleware and test clients."""
         await self._face(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Its OpenAPI 3.1 document."""
+        return document(self, title=self.title, version=self.version, description=self.description)
 
     def exception_handler(self, kind: type[BaseException]) -> Callable[[F], F]:
         """Declares the decorated `(request, error) -> response` as the answer to errors of `kind`.
@@ -213,6 +231,10 @@ class App(Router):
         for declared in self.declared():
             _claim(declared, seen)
             made.append((declared, _compiled(declared, around)))
+        for page in self._pages.declared():
+            if all((method, page.pattern.text) not in seen for method in page.methods):
+                _claim(page, seen)
+                made.append((page, _compiled(page, around)))
         found = [route for _, route in made] + list(_stems(made, seen))
         return found + list(_preflights(made, seen, self))
 

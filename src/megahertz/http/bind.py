@@ -23,6 +23,9 @@ import linecache
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import ValidationError
+
+from megahertz.http.convert import whole_numbers
 from megahertz.http.cookies import parse as cookies
 from megahertz.http.explain import explainer
 from megahertz.http.fields import pairs
@@ -61,10 +64,13 @@ def compile_binder(
         "place": place,
         "pairs": pairs,
         "cookies": cookies,
+        "whole_numbers": whole_numbers,
+        "ValidationError": ValidationError,
         "queried": tuple(signature.parameters[index].alias for index in _single(signature)),
     }
     for index, item in enumerate(signature.parameters):
         namespace[f"c{index}"], namespace[f"d{index}"] = item.convert, item.default
+        namespace[f"k{index}"] = item.kind
     names = tuple(f"*{name}" if name == rest else name for name in place.names)
     source = _source(signature, names, given, solved)
     filename = f"<megahertz binds {where}>"
@@ -116,6 +122,8 @@ def _shared(signature: Signature) -> list[str]:
 def _lines(index: int, item: Parameter, names: tuple[str, ...]) -> list[str]:
     """Fetches one parameter into `v`, and its value into `a<index>`."""
     fetch = _fetch(index, item, names)
+    if item.source == "body" and item.convert is not None:
+        return _decoded(index, item)
     if item.source == "path" or (item.source == "body" and item.default is MISSING):
         return [f"a{index} = {_made(index, item, fetch)}"]
     absent = "v is None" if not (item.many or item.source == "body") else "not v"
@@ -123,6 +131,15 @@ def _lines(index: int, item: Parameter, names: tuple[str, ...]) -> list[str]:
         missing = f"if {absent}: raise KeyError({item.alias!r})"
         return [f"v = {fetch}", missing, f"a{index} = {_made(index, item, 'v')}"]
     return [f"v = {fetch}", f"a{index} = d{index} if {absent} else {_made(index, item, 'v')}"]
+
+
+def _decoded(index: int, item: Parameter) -> list[str]:
+    """A body's JSON; a try costs nothing where it does not raise."""
+    made = f"c{index}(x.body)"
+    if item.default is not MISSING:
+        made = f"{made} if x.body else d{index}"
+    retried = f"a{index} = whole_numbers(k{index}, x.body, error)"
+    return ["try:", f"    a{index} = {made}", "except ValidationError as error:", f"    {retried}"]
 
 
 def _made(index: int, item: Parameter, raw: str) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from megahertz.engine import Exchange
 from megahertz.errors import Invalid
-from megahertz.http.convert import item_of, spell
+from megahertz.http.convert import item_of, spell, whole_numbers
 from megahertz.http.cookies import parse as cookies
 from megahertz.http.fields import Fields, Headers, pairs
 from megahertz.http.params import MISSING
@@ -91,7 +91,10 @@ def _body(item: Parameter, raw: bytes) -> list[Problem]:
     if not raw:
         return [{"where": "body", "rule": "Required"}]
     try:
-        item.convert(raw)
+        try:
+            item.convert(raw)
+        except msgspec.ValidationError as error:
+            whole_numbers(item.kind, raw, error)
     except msgspec.ValidationError as error:
         rule, _, path = str(error).partition(" - at `$")
         return [{"where": f"body{path.rstrip('`')}", "rule": rule.replace("`", "")}]

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
@@ -10,6 +10,7 @@ from megahertz.engine import ANY, WEBSOCKET, SocketSettings
 from megahertz.errors import BadRoute, BadSettings
 from megahertz.govern import Policy
 from megahertz.http.asgi import Asgi
+from megahertz.http.described import Described, Said, described
 from megahertz.http.folder import Files
 from megahertz.http.layers import check
 from megahertz.http.mount import REST, Mount
@@ -24,7 +25,7 @@ L = TypeVar("L", bound=Layer)
 T = TypeVar("T", bound=type)
 
 
-class Options(TypedDict, total=False):
+class Options(Said, total=False):
     """What `route` takes besides path and methods."""
 
     status_code: int
@@ -60,6 +61,7 @@ class Declared:
         body_bytes: the most that a body may have; None: what the server's limits say.
         layers: the outermost first.
         dependencies: called before the handler, for what they do.
+        described: what the documentation says of it.
         socket: how its WebSockets are attended; None for HTTP.
     """
 
@@ -73,6 +75,7 @@ class Declared:
     body_bytes: int | None = None
     layers: tuple[Layer, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
+    described: Described = field(default_factory=Described)
     socket: Attendance | None = None
 
     @property
@@ -93,6 +96,7 @@ class Router:
         policy: what these routes inherit.
         layers: what stands in front of each of them, the outermost first.
         dependencies: `Depends(...)` that are called before each handler, for what they do.
+        tags: the groups that its routes are in on the documentation's page.
 
     Raises:
         BadRoute: a prefix without a slash at the front or with one at the end.
@@ -105,10 +109,12 @@ class Router:
         policy: Policy | None = None,
         layers: Iterable[Layer] = (),
         dependencies: Iterable[Any] = (),
+        tags: Iterable[str] = (),
     ) -> None:
         _check_prefix(prefix)
         self._prefix = prefix
         self.policy = policy or Policy()
+        self._tags = tuple(tags)
         self._layers = list(layers)
         self._dependencies = _dependencies(dependencies)
         for layer in self._layers:
@@ -127,6 +133,7 @@ class Router:
         name: str | None = None,
         body_bytes: int | None = None,
         dependencies: Iterable[Any] = (),
+        **said: Unpack[Said],
     ) -> Callable[[H], H]:
         """Declares the decorated function as what answers `methods` on `path`.
 
@@ -138,6 +145,7 @@ class Router:
             name: for listings; the function's unless given.
             body_bytes: the most that a body may have, in place of `Limits.body_bytes`.
             dependencies: `Depends(...)` that are called before the handler, for what they do.
+            said: for the documentation; see `Described`.
 
         Raises:
             BadRoute: a path or a signature that cannot be served.
@@ -151,6 +159,7 @@ class Router:
                     policy=policy or Policy(),
                     body_bytes=body_bytes,
                     dependencies=_dependencies(dependencies),
+                    described=described(said),
                 )
             )
             return handler
@@ -272,7 +281,10 @@ class Router:
             BadSettings: there is no such folder.
         """
         folder = Files(directory, max_age=max_age, index=index, hidden=hidden)
-        self.get(f"{path.rstrip('/')}/{{rest:path}}", policy=policy, name=name)(folder)
+        route = self.get(
+            f"{path.rstrip('/')}/{{rest:path}}", policy=policy, name=name, include_in_schema=False
+        )
+        route(folder)
 
     def mount(
         self, path: str, app: Asgi, *, policy: Policy | None = None, name: str | None = None
@@ -349,6 +361,9 @@ class Router:
             policy=route.policy.over(self.policy),
             layers=(*self._layers, *route.layers),
             dependencies=(*self._dependencies, *route.dependencies),
+            described=replace(
+                route.described, tags=tuple(dict.fromkeys((*self._tags, *route.described.tags)))
+            ),
         )
 
     @staticmethod
