@@ -180,6 +180,35 @@ def test_sighup_restarts_with_the_code_on_the_disk(shop, until):
     assert served.end() == 0
 
 
+def test_who_asks_several_times_gets_what_was_asked_for_last(shop, until):
+    served = shop("--supervise")
+    restarts = [threading.Thread(target=reload, args=(served.process.pid,)) for _ in range(4)]
+    for restart in restarts:
+        restart.start()
+    (served.directory / "version").write_text("2")
+    assert reload(served.process.pid).returncode == 0
+
+    assert served.get("/version") == b"2"
+    for restart in restarts:
+        restart.join(20)
+    assert served.end() == 0
+    assert served.process.stderr.read().count("hot restart of") <= 5
+
+
+def test_a_stop_in_the_middle_of_a_hot_restart_ends_everything(shop, until):
+    served = shop("--workers", "2")
+    (served.directory / "live.py").write_text(
+        "import os, time\nfrom pathlib import Path\n"
+        "Path(f'{os.getpid()}.hangs').touch()\ntime.sleep(1000)"
+    )
+    served.process.send_signal(signal.SIGHUP)
+    hanging = until(lambda: list(served.directory.glob("*.hangs")))
+
+    assert served.end() == 0
+
+    assert not any(os.path.exists(f"/proc/{file.stem}") for file in hanging)
+
+
 def test_code_that_does_not_start_changes_nothing(shop):
     served = shop("--workers", "2")
     before = json.loads(served.get("/"))["pid"]
@@ -311,7 +340,8 @@ def test_sigterm_to_a_worker_gets_it_a_successor(shop, until):
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_streams_and_sockets_do_not_hold_up_a_stop(shop, workers):
     """The best-known hang of ASGI servers; what they see comes long before the grace is over."""
-    served = shop("--workers", workers, "--grace", "100", "--limit", "close_timeout=0.5")
+    options = ("--grace", "100", "--close-spread", "0.2", "--limit", "close_timeout=0.5")
+    served = shop("--workers", workers, *options)
     port = Port(served)
     streams = [port.connect() for _ in range(4)]
     for stream in streams:

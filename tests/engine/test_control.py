@@ -28,7 +28,9 @@ async def test_who_says_something_else_is_not_answered():
 
     async with Control(reload):
         for words in (b"", b"hello\n", b"x" * 100_000):
-            reader, writer = await asyncio.open_unix_connection(f"\0megahertz/{os.getpid()}")
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(f"\0megahertz/{os.getpid()}")
+            reader, writer = await asyncio.open_unix_connection(sock=sock)
             writer.write(words)
             if not words:
                 writer.write_eof()
@@ -38,6 +40,18 @@ async def test_who_says_something_else_is_not_answered():
                 pass  # it left some unread
             writer.close()
     assert not asked
+
+
+async def test_a_name_that_is_taken_costs_only_the_command():
+    """Containers of a pod share abstract names, and each has a process 1."""
+
+    async def reload():
+        return None
+
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(f"\0megahertz/{os.getpid()}")
+        async with Control(reload):
+            assert not is_supervisor(os.getpid())
 
 
 async def test_another_users_wish_is_none(monkeypatch):

@@ -128,10 +128,11 @@ class _End:
     delay: float
     spread: float | None
     keep: bool
+    retired: bool = False
 
     def retire(self, grace: float) -> None:
-        """A successor serves already."""
-        self.grace, self.delay, self.keep = grace, 0.0, True
+        """A successor serves already: to balancers nothing has changed."""
+        self.grace, self.delay, self.keep, self.retired = grace, 0.0, True, True
 
 
 def _raise_file_limit() -> None:
@@ -159,7 +160,8 @@ async def _live(
         signals.starting = False
         ready()
         await signals.stopped.wait()
-        drain()
+        if not end.retired:
+            drain()
         code = 0
         try:
             await asyncio.sleep(end.delay)

@@ -6,6 +6,7 @@ and so does the client.
 """
 
 import asyncio
+import logging
 import os
 import socket
 import struct
@@ -13,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 
 from megahertz.errors import BadSettings
+
+log = logging.getLogger("megahertz")
 
 RELOAD = b"reload\n"
 LINE = 1024
@@ -44,7 +47,11 @@ class Control:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_unix_server(self._serve, _address(os.getpid()))
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, _address(os.getpid()))
+        except OSError:
+            # Containers of a pod share abstract names, and each has a process 1.
+            log.info("mhz reload cannot ask this supervisor: use SIGHUP")
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -124,6 +124,7 @@ class Supervisor:
         self._lent = lent
         self._alive: set[Worker] = set()
         self._renewing = asyncio.Lock()
+        self._next: asyncio.Task[str | None] | None = None
         self._served = False
         self._failed = False
         self._bus = ""
@@ -173,11 +174,20 @@ class Supervisor:
             for worker in self._alive:
                 if not worker.settled.done():
                     worker.kill()  # a start that hangs would hold up the next one
-            self._go(self._reload())
+            self._hung_up()
 
     async def reload(self) -> str | None:
-        """A hot restart; None if it went well, or else what happened."""
+        """A hot restart; None if it went well, or else what happened.
+
+        Who asks while one is under way gets one more after it, together with all who ask till then.
+        """
+        if self._next is None:
+            self._next = self._group.create_task(self._reload())
+        return await asyncio.shield(self._next)
+
+    async def _reload(self) -> str | None:
         async with self._renewing:
+            self._next = None
             if self.signals.stopped.is_set() or not self._served:
                 return "it does not serve"
             log.info("hot restart of %d workers", len(self._places))
@@ -196,10 +206,7 @@ class Supervisor:
         return f"{len(self._places)} workers serve"
 
     def _hung_up(self) -> None:
-        self._go(self._reload())
-
-    async def _reload(self) -> None:
-        await self.reload()
+        self._group.create_task(self.reload())
 
     def _asked(self, worker: Worker) -> None:
         """A worker asks for a successor."""
@@ -258,8 +265,12 @@ class Supervisor:
         return None
 
     async def _seat(self, place: Place) -> Worker:
-        place.worker = worker = await self._spawn(place)
-        return worker
+        worker = await self._spawn(place)
+        if place.worker is None:
+            place.worker = worker
+        else:
+            self._retire(worker)  # a hot restart has filled the place meanwhile
+        return place.worker
 
     async def _spawn(self, place: Place) -> Worker:
         self._secret = ticket_secret(self._secret)
