@@ -5,6 +5,7 @@ import click
 from megahertz.cli.demo import demo
 from megahertz.cli.errors import errors
 from megahertz.cli.load import load
+from megahertz.cli.new import new
 from megahertz.cli.openapi import openapi
 from megahertz.cli.reload import reload
 from megahertz.cli.routes import routes
@@ -19,6 +20,7 @@ def main(context: click.Context) -> None:
 
     \b
     Start here:
+      mhz new shop                      make a project that passes its own tests
       mhz run examples.hello:app        serve an application
       mhz load http://127.0.0.1:8000/   and measure it
       mhz demo flash-sale               see what it does to an ordinary service
@@ -28,6 +30,7 @@ def main(context: click.Context) -> None:
 
 
 main.add_command(errors)
+main.add_command(new)
 main.add_command(routes)
 main.add_command(openapi)
 main.add_command(run)
