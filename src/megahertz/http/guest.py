@@ -166,9 +166,11 @@ class GuestExchange:
             HTTPError: it is larger than `most` (413).
         """
         parts: list[bytes] = []
+        size = 0
         while not self._complete and not self.left:
             parts.append(self._take(await self._receive()))
-            if sum(map(len, parts)) > most:
+            size += len(parts[-1])
+            if size > most:
                 raise HTTPError(413)
         self._whole = b"".join(parts)
 
