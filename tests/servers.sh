@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), Redis (rooms
-# over machines), Autobahn (WebSocket) and HAProxy (WebSocket over HTTP/2), wrk and valgrind (benchmarks), Chromium (pages with plots).
+# over machines), Autobahn (WebSocket) and HAProxy (WebSocket over HTTP/2), wrk and valgrind (benchmarks), Chromium (pages with plots), systemd-socket-activate.
 # Installs what is missing where that is possible, and otherwise says the command.
 set -euo pipefail
 

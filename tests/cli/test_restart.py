@@ -227,6 +227,31 @@ def test_code_that_does_not_start_changes_nothing(shop):
     assert "broken on purpose" in served.process.stderr.read()
 
 
+def test_one_worker_that_does_not_start_costs_the_others_nothing(shop, until):
+    """The one that did start must leave the socket to its predecessor."""
+    served = shop("--workers", "2")
+    pids = until(lambda: _both(served))
+    (served.directory / "live.py").write_text(
+        SHOP + "import os, time\n"
+        "if os.environ['MEGAHERTZ_WORKER'] == '1':\n"
+        "    while not Path('leave').exists(): time.sleep(0.01)\n"
+        "    raise RuntimeError('only this one')\n"
+    )
+    restart = threading.Thread(target=reload, args=(served.process.pid,))
+    restart.start()
+    until(lambda: json.loads(served.get("/"))["pid"] not in pids)  # it shares the queue already
+    (served.directory / "leave").touch()
+    restart.join(20)
+
+    assert until(lambda: _both(served)) == pids
+    assert served.end() == 0
+
+
+def _both(served):
+    found = {json.loads(served.get("/"))["pid"] for _ in range(64)}
+    return found if len(found) == 2 else None
+
+
 def test_what_runs_ends_on_the_old_worker(shop, until):
     served = shop("--supervise")
     answers = []

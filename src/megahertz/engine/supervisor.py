@@ -240,11 +240,9 @@ class Supervisor:
 
     async def _together(self, places: Sequence[Place]) -> str | None:
         fresh = [await self._spawn(place) for place in places]
-        await asyncio.wait([worker.settled for worker in fresh], timeout=START)
-        if not all(worker.settled.done() and worker.settled.result() for worker in fresh):
+        if not await _all_serve(fresh):
             for worker in fresh:
-                worker.stop()
-                self._go(self._see_off(worker))
+                self._retire(worker)
             return NOT_STARTED
         for place, worker in zip(places, fresh, strict=True):
             old, place.worker, place.backoff = place.worker, worker, Backoff()
@@ -260,7 +258,7 @@ class Supervisor:
             if old is not None:
                 await self._retire(old)
             worker = await self._seat(place)
-            if not await worker.settled:
+            if not await _all_serve([worker]):
                 return f"the successor of worker {place.index} does not start"
         return None
 
@@ -291,7 +289,7 @@ class Supervisor:
         self._alive.add(worker)
         self._go(self._attend(place, worker))
         if self.signals.stopped.is_set():
-            worker.stop()  # it was being started while the others were told
+            worker.stop(keep=self._lent)  # it was being started while the others were told
         return worker
 
     async def _attend(self, place: Place, worker: Worker) -> None:
@@ -355,3 +353,9 @@ class Supervisor:
         for worker in self._alive:
             self._kill(worker)
         await everyone
+
+
+async def _all_serve(workers: Sequence[Worker]) -> bool:
+    """Waits for their starts, for a bounded time; whether all of them went well."""
+    await asyncio.wait([worker.settled for worker in workers], timeout=START)
+    return all(worker.settled.done() and worker.settled.result() for worker in workers)

@@ -113,24 +113,27 @@ class Worker:
         return code
 
     def retire(self, grace: float) -> None:
-        """Tells it that a successor accepts: it finishes what it has, within `grace` seconds."""
+        """Tells it that others accept in its place: it finishes what it has.
+
+        Args:
+            grace: seconds for that.
+        """
         self._tell(b"%s %f" % (RETIRE, grace))
 
     def stop(self, *, keep: bool = False) -> None:
-        """Tells it to stop; a start is given up.
+        """Tells it to stop.
 
         Args:
             keep: the sockets stay open: somebody else answers what queues.
         """
         self._tell(KEEP if keep else STOP)
-        if not (self.settled.done() or self.ended.is_set()):
-            self._signal(signal.SIGTERM)  # it may be importing, and hear nothing
 
     def _tell(self, message: bytes) -> None:
-        try:
+        """Also gives a start up."""
+        with contextlib.suppress(OSError):  # it has ended
             self._lifeline.send(message)
-        except OSError:  # it has ended
-            pass
+        if not (self.settled.done() or self.ended.is_set()):
+            self._signal(signal.SIGTERM)  # it may be importing, and hear nothing
 
     def kill(self) -> None:
         """Ends it at once."""
