@@ -179,6 +179,9 @@ def asgi_answer(
         that differs, a HEAD, trailers, a field that is no pair of bytes in a tuple in a list.
     """
 
+def asgi_is_sized(head: MutableMapping[str, Any], /) -> bool:
+    """Whether an http.response.start has a content-length, or a status without a body."""
+
 # --- socket.rs ---
 
 @final

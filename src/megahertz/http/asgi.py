@@ -4,6 +4,7 @@ The application's coroutine is the handler; `asgi_request` and `asgi_socket` pas
 An application that ends without an answer, or raises before it began one, is a 500.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,11 +14,13 @@ from megahertz.http.asgi_socket import SOCKET_EXTENSIONS, SocketCycle, subprotoc
 from megahertz.http.encode import encode
 from megahertz.http.guest import GuestExchange
 from megahertz.http.lifespan import AsgiLifespan
-from megahertz.http.problems import problem, refusals, report
+from megahertz.http.problems import refusals
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Any, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("megahertz")
 
 _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 _SOCKET_VERSIONS = {"version": "3.0", "spec_version": "2.4"}
@@ -76,10 +79,18 @@ class AsgiHost:
         """JSON; never asked by an ASGI application."""
         return encode(value)
 
+    @property
+    def lifespan_error(self) -> Exception | None:
+        """What the application's lifespan has raised."""
+        return self._lifespan.error
+
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:
-        """500, and the traceback in the log."""
-        report(error, f"{exchange.method} {exchange.path}")
-        return problem(error)
+        """500, in uvicorn's words, and the traceback in the log.
+
+        Nothing that leaves an application is meant for its client: frameworks answer that.
+        """
+        log.error("%s %s failed: %s", exchange.method, exchange.path, error, exc_info=error)
+        return Answer("Internal Server Error", 500, None, "text/plain")
 
     async def __aenter__(self) -> "AsgiHost":
         await self._lifespan.start()

@@ -2,7 +2,8 @@
 
 Theory: `send` turns into `exchange.start`, `write` and `end` at once, so that what the application
 does after the last piece of the body (background tasks) holds up no answer. The response's start
-is held back until its first body tells whether it is whole: then it is sent with its length.
+is held back until its first body tells whether it is whole: then it is sent with its length. One
+that names no length waits for a turn of the loop at most: clients of event streams wait for it.
 
 Rules, those of uvicorn, since they are what applications are tried with: a client that goes cancels
 nothing. `receive` says `http.disconnect` from then on, and after the end of the answer; `send` does
@@ -16,7 +17,7 @@ import os
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
-from megahertz.engine import Answer, Exchange, asgi_answer
+from megahertz.engine import Answer, Exchange, asgi_answer, asgi_is_sized
 from megahertz.errors import HTTPError, LocalProtocolError
 from megahertz.http.problems import problem
 
@@ -112,10 +113,24 @@ class RequestCycle:
             if self._added:
                 message = {**message, "headers": [*message.get("headers", ()), *self._added]}
             self._head = message
+            if not asgi_is_sized(message):
+                asyncio.get_running_loop().call_soon(self._begin, message)
         elif self._exchange.closed and not self.complete:
             await self._unheard_of()
         else:
             self._extend(kind, message)
+
+    def _begin(self, head: Message) -> None:
+        """The head by itself, where no body has come right behind it."""
+        if not (self._exchange.started or self._exchange.closed):
+            self._start(head, None)
+            self._exchange.write(b"")
+
+    def _start(self, head: Message, length: int | None) -> None:
+        fields, self._owed = _fields(head, length)
+        if self._exchange.method == "HEAD":
+            self._owed = None
+        self._exchange.start(head["status"], fields)
 
     def _write(self, head: Message, message: Message) -> bool:
         """Whether the client has to catch up before the next piece."""
@@ -123,10 +138,7 @@ class RequestCycle:
         body, more = bytes(message.get("body", b"")), message.get("more_body", False)
         if not exchange.started:
             unknown = more or head.get("trailers") or (exchange.method == "HEAD" and not body)
-            fields, self._owed = _fields(head, None if unknown else len(body))
-            if exchange.method == "HEAD":
-                self._owed = None
-            exchange.start(head["status"], fields)
+            self._start(head, None if unknown else len(body))
         self._owe(len(body), more)
         held_up = bool(body) and not exchange.write(body)
         if not more:
@@ -156,7 +168,8 @@ class RequestCycle:
             self._exchange.answer(_file(head, message["path"]))
             self._end()
         elif kind == "http.response.trailers" and self._body_ended and not self.complete:
-            self._trailers += [(bytes(name), bytes(value)) for name, value in message["headers"]]
+            fields = message.get("headers", ())
+            self._trailers += [(bytes(name), bytes(value)) for name, value in fields]
             if not message.get("more_trailers", False):
                 self._exchange.end(self._trailers)
                 self._end()

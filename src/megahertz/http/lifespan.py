@@ -25,6 +25,7 @@ class AsgiLifespan:
 
     Attributes:
         state: what the application put into `scope["state"]`; None where it has no lifespan.
+        error: what it raised; before it answered that may say only that it has none.
     """
 
     def __init__(
@@ -35,9 +36,9 @@ class AsgiLifespan:
     ) -> None:
         self._app = app
         self._use = use
-        self._error: Exception | None = None
+        self.error: Exception | None = None
         self._task: asyncio.Task[None] | None = None
-        self._asked: asyncio.Queue[Message] = asyncio.Queue()
+        self._asked: asyncio.Queue[Message]
         self._answer: asyncio.Future[Message] | None = None
         self.state: dict[str, Any] | None = None
 
@@ -49,16 +50,17 @@ class AsgiLifespan:
         """
         if self._use == "off":
             return
-        self.state = {}
+        self._asked, self.error, self.state = asyncio.Queue(), None, {}
         self._task = asyncio.create_task(self._run(self.state), name="lifespan")
         answer = await self._ask(self._task, "lifespan.startup")
         if answer is None:
             self.state = None
             if self._use == "on":
-                raise Misused("the application did not start, or has no lifespan") from self._error
+                raise Misused("the application did not start, or has no lifespan") from self.error
         elif answer["type"] == "lifespan.startup.failed":
             await self._end(self._task)
-            raise Misused(f"the application did not start: {answer.get('message') or 'no reason'}")
+            reason = answer.get("message") or "no reason"
+            raise Misused(f"the application did not start: {reason}") from self.error
 
     async def stop(self) -> None:
         """Waits for the application to have cleaned up; a failure is logged."""
@@ -94,5 +96,5 @@ class AsgiLifespan:
         try:
             await self._app(scope, self._asked.get, self._send)
         except Exception as error:
-            self._error = error
+            self.error = error
             log.info("the application has no lifespan, or left it: %r", error)

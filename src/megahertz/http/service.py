@@ -41,7 +41,7 @@ def _is_service(app: Any) -> bool:
 def _takes_three(app: Any) -> bool:
     """Whether `app(scope, receive, send)` can be; a native callable does not say, and may."""
     if isinstance(app, type):
-        return False
+        return hasattr(app, "__await__")  # Starlette's endpoints are such classes
     try:
         inspect.signature(app).bind(None, None, None)
     except TypeError:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from megahertz.engine import Server
 from megahertz.errors import Misused
-from megahertz.http import service_of
+from megahertz.http import AsgiHost, service_of
 from megahertz.settings import Limits
 from megahertz.testing.host import GRACE, PATIENCE, Host
 from megahertz.testing.transport import AsyncTransport, Known, Transport, httpx
@@ -21,6 +21,17 @@ from megahertz.testing.watched import Watched
 from megahertz.testing.websocket import WebSocketSession
 
 AGENT = {"user-agent": "testclient"}
+
+
+def mounted(app: Any, root_path: str) -> Any:
+    """An ASGI application below a path that requests name, as with Starlette's test client."""
+    if not root_path:
+        return app
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope | {"root_path": root_path}, receive, send)
+
+    return application
 
 
 class TestClient(httpx.Client):
@@ -34,7 +45,7 @@ class TestClient(httpx.Client):
         app: an `App`, or any ASGI application.
         base_url: what requests are relative to; https: they count as having come by TLS.
         raise_server_exceptions: an error that nobody foresaw is raised in the test, not a 500.
-        root_path: of an ASGI application: where it is mounted.
+        root_path: of an ASGI application: where it is mounted; requests name the whole path.
         cookies: sent with each request, as are those that answers set.
         headers: sent with each request.
         follow_redirects: as a browser does.
@@ -63,7 +74,8 @@ class TestClient(httpx.Client):
         timeout: float = PATIENCE,
     ) -> None:
         self.app = app
-        self._service = service_of(app, root_path=root_path)
+        # Entered, an application that fails in its lifespan is an error, as with Starlette's.
+        self._service = service_of(mounted(app, root_path), lifespan="on")
         self._limits = limits
         self._port = port
         self._host: Host | None = None
@@ -82,13 +94,18 @@ class TestClient(httpx.Client):
         if sockets:
             self.base_url = httpx.URL(f"http://127.0.0.1:{sockets[0].getsockname()[1]}")
         host = Host(self._service, sockets, limits=self._limits)
-        self._host = host.__enter__()
+        try:
+            self._host = host.__enter__()
+        except Misused as error:
+            raise error.__cause__ or error from None
         return self
 
     def __exit__(self, *exc: Any) -> None:
         host, self._host = self._host, None
         if host is not None:
             host.__exit__(*exc)
+        if isinstance(self._service, AsgiHost) and self._service.lifespan_error is not None:
+            raise self._service.lifespan_error
 
     def _enter(self) -> tuple[Host, Callable[[], None]]:
         """The host in use, or one for a single request."""
@@ -107,12 +124,15 @@ class TestClient(httpx.Client):
         Args:
             url: relative to `base_url`, or ws: and wss:.
             subprotocols: offered in that order.
-            options: as of `get`: headers, params, cookies.
+            options: as of `get`: headers, params, cookies, and a name and a password as `auth`.
 
         Raises:
             WebSocketDenied: the application answered otherwise.
         """
+        auth = options.pop("auth", None)
         request = self.build_request("GET", url, **options)
+        if auth is not None:
+            request = next(httpx.BasicAuth(*auth).auth_flow(request))
         host, leave = self._enter()
         sock, number = host.reach(self._known.of(request.url))
 
@@ -161,7 +181,7 @@ class AsyncTestClient(httpx.AsyncClient):
         timeout: float = PATIENCE,
     ) -> None:
         self.app = app
-        self._watched = Watched(service_of(app, root_path=root_path))
+        self._watched = Watched(service_of(mounted(app, root_path), lifespan="on"))
         self._server = Server(self._watched, [], limits=limits)
         known = Known(client, raise_server_exceptions)
         super().__init__(

@@ -44,7 +44,7 @@ class Known:
     def of(self, url: httpx.URL) -> dict[str, Any]:
         """For `Server.adopt`."""
         secure = url.scheme in ("https", "wss")
-        port = url.port or (443 if secure else 80)
+        port = (443 if secure else 80) if url.port is None else url.port
         return {"peer": self.client, "local": (url.host, port), "secure": secure}
 
 

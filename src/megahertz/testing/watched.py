@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from megahertz.engine import Answer, Endpoint, Exchange, Route, Server, Service
-from megahertz.http import is_chosen
+from megahertz.http import AsgiHost, is_chosen
 
 
 class Watched:
@@ -45,7 +45,8 @@ class Watched:
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:
         """As the service does; what nobody chose an answer to is kept, by its connection."""
         answer = self._service.failed(exchange, error)
-        if answer.status_code >= 500 and not is_chosen(error):
+        chosen = is_chosen(error) and not isinstance(self._service, AsgiHost)
+        if answer.status_code >= 500 and not chosen:
             self._errors[exchange.connection] = error
         return answer
 

@@ -11,7 +11,8 @@ use wire::reply;
 /// Adds both functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(asgi_scope, module)?)?;
-    module.add_function(wrap_pyfunction!(asgi_answer, module)?)
+    module.add_function(wrap_pyfunction!(asgi_answer, module)?)?;
+    module.add_function(wrap_pyfunction!(asgi_is_sized, module)?)
 }
 
 /// A copy of `template`, which has every key and what is the same for all requests.
@@ -65,6 +66,27 @@ fn asgi_answer(
     Engine::send(engine, this.token, status, &rendered, &body);
     Engine::pump_later(engine)?;
     Ok(true)
+}
+
+/// Whether an `http.response.start` says how long its body is, or that there is none.
+#[pyfunction]
+#[pyo3(signature = (head, /))]
+fn asgi_is_sized(head: &Object<'_>) -> PyResult<bool> {
+    let py = head.py();
+    let Ok(head) = head.cast::<PyDict>() else { return Ok(false) };
+    let status = head.get_item(intern!(py, "status"))?.and_then(|it| it.extract::<u16>().ok());
+    if status.is_some_and(reply::is_bodiless) {
+        return Ok(true);
+    }
+    let Some(fields) = head.get_item(intern!(py, "headers"))? else { return Ok(false) };
+    for field in fields.try_iter()? {
+        let name = field?.get_item(0)?;
+        let name = name.cast::<PyBytes>().map(|name| name.as_bytes().to_ascii_lowercase());
+        if name.is_ok_and(|name| name == b"content-length") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 type Whole<'py> = (u16, Vec<u8>, Bound<'py, PyBytes>);
