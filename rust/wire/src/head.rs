@@ -233,7 +233,7 @@ pub fn is_authority(value: &[u8]) -> bool {
     let bracketed = value.first() == Some(&b'[');
     let port_fits = match port {
         [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
     port_fits

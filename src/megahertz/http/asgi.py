@@ -80,6 +80,11 @@ class AsgiHost:
         return encode(value)
 
     @property
+    def state(self) -> dict[str, Any] | None:
+        """What the application's lifespan has put into `scope["state"]`; None without one."""
+        return self._lifespan.state
+
+    @property
     def lifespan_error(self) -> Exception | None:
         """What the application's lifespan has raised."""
         return self._lifespan.error

@@ -5,10 +5,12 @@ and from the first byte on the code that serves in production.
 """
 
 import asyncio
+import contextvars
 import socket
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from megahertz.engine import Server, ServerStatistics, Service
@@ -45,7 +47,9 @@ class Host:
         self._watched = Watched(service, enters=enters)
         self._sockets = sockets
         self._limits = limits
-        self._thread = threading.Thread(target=self._run, name="megahertz-client", daemon=True)
+        # Handlers see the context variables of the test.
+        run = partial(contextvars.copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name="megahertz-client", daemon=True)
         self._ready = threading.Event()
         self._failure: BaseException | None = None
 

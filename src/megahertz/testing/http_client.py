@@ -8,6 +8,7 @@ with TestClient(app) as client, client.websocket_connect("/chat") as chat:
 """
 
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -38,7 +39,8 @@ class TestClient(httpx.Client):
     """Asks `app` in process: no port, no network, and every byte goes through the engine.
 
     Entered, it serves on one loop, within the lifespan and the resources of the application.
-    Otherwise each request has a loop of its own and there is no lifespan, as with Starlette's.
+    Otherwise there is no lifespan, and a loop lives for one request, as with Starlette's, or as
+    long as others are under way beside it.
     A request ends when its handler has, background tasks included.
 
     Args:
@@ -79,6 +81,9 @@ class TestClient(httpx.Client):
         self._limits = limits
         self._port = port
         self._host: Host | None = None
+        self._brief: Host | None = None
+        self._users = 0
+        self._lock = threading.Lock()
         self._known = Known(client, raise_server_exceptions)
         super().__init__(
             base_url=base_url,
@@ -101,6 +106,7 @@ class TestClient(httpx.Client):
         return self
 
     def __exit__(self, *exc: Any) -> None:
+        self._transport.close()
         host, self._host = self._host, None
         if host is not None:
             host.__exit__(*exc)
@@ -108,13 +114,28 @@ class TestClient(httpx.Client):
             raise self._service.lifespan_error
 
     def _enter(self) -> tuple[Host, Callable[[], None]]:
-        """The host in use, or one for a single request."""
+        """The host in use, or one that lives as long as it has requests and sockets."""
         if self._host is not None:
             return self._host, lambda: None
         if self._port is not None:
             raise Misused("a TestClient with a port serves while it is entered: with TestClient()")
-        host = Host(self._service, limits=self._limits, enters=False).__enter__()
-        return host, lambda: host.__exit__(None, None, None)
+        with self._lock:
+            if self._brief is None:
+                self._brief = Host(self._service, limits=self._limits, enters=False).__enter__()
+            self._users += 1
+            return self._brief, self._leave
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._brief is not None:
+                brief, self._brief = self._brief, None
+                brief.__exit__(None, None, None)
+
+    @property
+    def app_state(self) -> dict[str, Any]:
+        """Of an ASGI application: what its lifespan has put into the state."""
+        return (isinstance(self._service, AsgiHost) and self._service.state) or {}
 
     def websocket_connect(
         self, url: str, subprotocols: Sequence[str] | None = None, **options: Any
@@ -149,7 +170,7 @@ class TestClient(httpx.Client):
             return WebSocketSession(
                 sock,
                 path,
-                headers=dict(request.headers),
+                headers=request.headers.multi_items(),
                 subprotocols=subprotocols or (),
                 leave=leave_session,
             )

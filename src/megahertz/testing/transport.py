@@ -7,6 +7,7 @@ said on the wire, and what becomes of what comes back, is `_Talk`'s.
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,13 @@ class _Talk:
         text = f"{asked}: nothing has come for {seconds_of(self._request):g} s{waits}"
         return httpx.ReadTimeout(text, request=self._request)
 
+    def is_whole(self) -> bool:
+        """Whether all has come, though its end may not have been looked at."""
+        if not self.whole:
+            with suppress(httpx.RemoteProtocolError):
+                self.event()
+        return self.whole
+
     def response(self, head: Any, stream: Any) -> httpx.Response:
         if not isinstance(head, h11.Response):
             text = "the server closed the connection without an answer"
@@ -135,6 +143,12 @@ class Transport(httpx.BaseTransport):
     def __init__(self, enter: Callable[[], tuple[Host, Callable[[], None]]], known: Known) -> None:
         self._enter = enter
         self._known = known
+        self._streams: set[_Stream] = set()
+
+    def close(self) -> None:
+        """Leaves the responses that nobody has read to their end."""
+        while self._streams:
+            self._streams.pop().abandon()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Sends it and gives the response, whose body is still on its way."""
@@ -144,7 +158,10 @@ class Transport(httpx.BaseTransport):
         except BaseException:
             leave()
             raise
-        return _Stream(request, host, sock, number, leave, self._known.raises).begin()
+        stream = _Stream(request, host, sock, number, leave, self._known.raises)
+        self._streams.add(stream)
+        stream.closed = self._streams.discard
+        return stream.begin()
 
 
 class _Stream(httpx.SyncByteStream):
@@ -163,6 +180,7 @@ class _Stream(httpx.SyncByteStream):
         self._number, self._leave, self._raises = number, leave, raises
         self._talk = _Talk(request)
         self._open = True
+        self.closed: Callable[[_Stream], None] = lambda stream: None
         sock.settimeout(seconds_of(request))
 
     def begin(self) -> httpx.Response:
@@ -216,12 +234,20 @@ class _Stream(httpx.SyncByteStream):
         if not self._open:
             return
         self._open = False
+        self.closed(self)
         try:
             self._socket.close()
-            if self._number is not None and self._talk.whole:
+            if self._number is not None and self._talk.is_whole():
                 seconds = seconds_of(self._request)
                 self._host.end(self._number, seconds, raises=self._raises)
         finally:
+            self._leave()
+
+    def abandon(self) -> None:
+        """Ends it without a wait: what runs is cancelled with its host."""
+        if self._open:
+            self._open = False
+            self._socket.close()
             self._leave()
 
 
@@ -328,5 +354,5 @@ class _AsyncStream(httpx.AsyncByteStream):
             return
         self._open = False
         self._writer.close()
-        if self._talk.whole:
+        if self._talk.is_whole():
             await self._transport.end(self._number, seconds_of(self._request))

@@ -10,7 +10,7 @@ import json as jsonlib
 import os
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from megahertz.errors import HTTPError, WebSocketDisconnect
@@ -42,7 +42,7 @@ class WebSocketSession:
         connection: socket.socket,
         path: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         subprotocols: Sequence[str] = (),
         leave: Callable[[], None] | None = None,
     ) -> None:
@@ -51,25 +51,29 @@ class WebSocketSession:
         self._data = b""
         self._over = False
         try:
-            self.headers = self._shake(path, dict(headers or {}), subprotocols)
+            pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+            self.headers = self._shake(path, list(pairs), subprotocols)
         except BaseException:
             connection.close()
             raise
         self.accepted_subprotocol = self.headers.get("sec-websocket-protocol")
 
     def _shake(
-        self, path: str, fields: dict[str, str], subprotocols: Sequence[str]
+        self, path: str, fields: list[tuple[str, str]], subprotocols: Sequence[str]
     ) -> dict[str, str]:
         if subprotocols:
-            fields["sec-websocket-protocol"] = ", ".join(subprotocols)
-        fields |= {
+            fields.append(("sec-websocket-protocol", ", ".join(subprotocols)))
+        own = {
             "connection": "upgrade",
             "upgrade": "websocket",
             "sec-websocket-version": "13",
             "sec-websocket-key": base64.b64encode(os.urandom(16)).decode(),
         }
-        fields.setdefault("host", "testserver")
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        fields = [(name, text) for name, text in fields if name.lower() not in own]
+        fields += own.items()
+        if "host" not in (name.lower() for name, _ in fields):
+            fields.append(("host", "testserver"))
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
         self._socket.sendall("\r\n".join([*lines, "\r\n"]).encode("latin-1"))
         while b"\r\n\r\n" not in self._data:
             self._data += self._more()
