@@ -11,8 +11,6 @@ from typing import Any
 
 from megahertz.engine import Answer, Exchange, Socket, SocketSettings
 from megahertz.errors import LocalProtocolError
-from megahertz.http.encode import encode
-from megahertz.http.problems import MEDIA_TYPE, by_status
 
 Message = MutableMapping[str, Any]
 
@@ -116,7 +114,7 @@ class SocketCycle:
         if not self._closed:
             raise LocalProtocolError("the application returned before websocket.accept or close")
         if self._head is None:
-            return Answer(encode(by_status(403)), 403, None, MEDIA_TYPE)
+            return Answer(b"", 403)
         fields = self._head.get("headers") or ()
         texts = [(bytes(name).decode("latin-1"), bytes(text).decode("latin-1"))
                  for name, text in fields]  # fmt: skip

@@ -51,8 +51,8 @@ class Session:
 
     @staticmethod
     def _denial(denied: WebSocketDenied) -> Exception:
-        if "application/problem+json" in denied.headers.get("content-type", ""):
-            return StarletteDisconnect(1000)  # the engine's own: the application has closed
+        if (denied.status_code, denied.detail) == (403, ""):
+            return StarletteDisconnect(1000)  # the host's own: the application has closed
         return starlette.testclient.WebSocketDenialResponse(
             status_code=denied.status_code, headers=denied.headers, content=denied.detail
         )
