@@ -26,7 +26,9 @@ log = logging.getLogger("megahertz")
 
 @click.command()
 @click.argument("target", metavar="MODULE:APP")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address, or unix:PATH.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address, unix:PATH or systemd:NAME."
+)
 @click.option("--port", default=8000, show_default=True, help="0 is any that is free.")
 @click.option(
     "--workers",
@@ -66,7 +68,7 @@ log = logging.getLogger("megahertz")
     "memory",
     type=as_memory,
     metavar="SIZE",
-    help="Replace a worker that holds more.",
+    help="Replace a worker that holds more, as in 512MiB.",
 )
 @click.option(
     "--bind-cpus",
