@@ -126,7 +126,7 @@ class Exchange:
         """Whether the answer is complete or the peer has gone."""
     @property
     def secure(self) -> bool:
-        """Whether it came by TLS."""
+        """Whether it came by TLS, to us or to a proxy that is believed."""
     @property
     def peer_certificates(self) -> list[bytes]:
         """What the peer has shown, its own certificate first, as DER; empty once it has gone."""
@@ -418,6 +418,16 @@ class Engine:
         """Raises ValueError for a pattern that is malformed or in conflict with another."""
     def set_fallback(self, endpoint: Callable[[Exchange], Any]) -> None: ...
     def set_refusal(self, status: int, answer: Answer) -> None: ...
+    def trust(self, proxies: Sequence[str], header: str = "x-forwarded") -> None:
+        """Believes these peers when they say who asked them: `Exchange.peer`, `Exchange.secure`.
+
+        Args:
+            proxies: addresses, networks (`10.0.0.0/8`), and `unix`.
+            header: x-forwarded (-For and -Proto) or forwarded (RFC 7239).
+
+        Raises:
+            ValueError: none of these.
+        """
     def listen(self, fd: int, *, secure: bool = False) -> None:
         """Accepts from a listening socket, by TLS where `secure`; the descriptor is duplicated."""
     def adopt(

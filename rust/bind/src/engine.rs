@@ -5,6 +5,7 @@ use crate::attend::Sockets;
 use crate::calls::{self, Object};
 use crate::exchange::{Exchange, Reason};
 use crate::limits::{settings, socket_options};
+use crate::proxies::Proxies;
 use crate::runtime::Runtime;
 use crate::socket::{Socket, key, payload};
 use crate::task::RequestTask;
@@ -103,6 +104,7 @@ pub struct Engine {
     /// The serial of the request that a connection waits for.
     pub slots: Vec<u64>,
     pub addresses: Addresses,
+    pub proxies: Proxies,
     pub waiters: HashMap<(u64, Wait), Vec<Py<PyAny>>>,
     pub serial: u64,
     pub high_water: usize,
@@ -159,6 +161,7 @@ impl Engine {
             waiters: HashMap::new(),
             serial: 0,
             high_water: settings.unsent,
+            proxies: Proxies::default(),
             sockets: Sockets::default(),
             tied: HashMap::new(),
             socket_options,
@@ -222,6 +225,12 @@ impl Engine {
         let body = answer.body_bytes(py).as_bytes().to_vec();
         let prepared = Prepared { rendered: answer.rendered().to_vec(), body };
         self.reactor.set_refusal(refusal, prepared);
+        Ok(())
+    }
+
+    #[pyo3(signature = (proxies, header="x-forwarded"))]
+    fn trust(&mut self, proxies: Vec<String>, header: &str) -> PyResult<()> {
+        self.proxies = Proxies::parse(&proxies, header)?;
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! One request as Python sees it, and the way to its answer.
 //!
 //! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
-use crate::address::Address;
+use crate::address::{Address, pair};
 use crate::answer::{self, Answer};
 use crate::engine::{Engine, Wait};
+use crate::proxies::Proxies;
 use crate::socket::{self, Socket, SocketSettings};
 use poll::{Incoming, Piece, Token};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use wire::forwarded::{self, Origin};
 use wire::{Span, percent, query, reply};
 
 pub mod asgi;
@@ -146,8 +148,33 @@ impl Exchange {
             return Ok(None);
         }
         let mut engine = self.engine.borrow_mut(py);
-        let Engine { addresses, reactor, .. } = &mut *engine;
-        addresses.of(py, reactor, self.token).map(Some)
+        let Engine { addresses, reactor, proxies, .. } = &mut *engine;
+        let (peer, local) = addresses.of(py, reactor, self.token)?;
+        if proxies.is_empty() {
+            return Ok(Some((peer, local)));
+        }
+        let origin = self.origin(py, &peer, proxies)?;
+        let peer = if origin.client.is_some() { pair(py, origin.client)? } else { peer };
+        Ok(Some((peer, local)))
+    }
+
+    /// What the peer says of who asked it, where it is believed.
+    fn origin(&self, py: Python<'_>, peer: &Address, proxies: &Proxies) -> PyResult<Origin> {
+        let known: Option<(String, u16)> = peer.extract(py)?;
+        let believed = proxies.believe(known.as_ref().map(|(host, _)| host.as_str()));
+        let told = || forwarded::origin(proxies.told, proxies.networks(), self.each());
+        Ok(if believed { told() } else { Origin::default() })
+    }
+
+    /// Whether it came by TLS, to us or to a proxy that is believed.
+    fn is_secure(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut engine = self.engine.borrow_mut(py);
+        let Engine { addresses, reactor, proxies, .. } = &mut *engine;
+        if proxies.is_empty() || self.is_ended() {
+            return Ok(self.incoming.secure);
+        }
+        let (peer, _) = addresses.of(py, reactor, self.token)?;
+        Ok(self.origin(py, &peer, proxies)?.secure.unwrap_or(self.incoming.secure))
     }
 
     /// Whether the peer says that it looks at trailers (RFC 9110 section 10.1.4).
@@ -297,8 +324,8 @@ impl Exchange {
     }
 
     #[getter]
-    fn secure(&self) -> bool {
-        self.incoming.secure
+    fn secure(&self, py: Python<'_>) -> PyResult<bool> {
+        self.is_secure(py)
     }
 
     #[getter]

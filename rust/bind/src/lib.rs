@@ -15,6 +15,7 @@ mod journal;
 mod limits;
 mod load;
 mod probe;
+mod proxies;
 mod routes;
 mod runtime;
 mod socket;

@@ -7,6 +7,7 @@
 
 pub mod chunked;
 pub mod date;
+pub mod forwarded;
 pub mod head;
 pub mod percent;
 pub mod query;

@@ -102,6 +102,20 @@ log = logging.getLogger("megahertz")
 @click.option("--tls-cert", metavar="FILE", multiple=True, help="PEM chain; speaks TLS with it.")
 @click.option("--tls-key", metavar="FILE", multiple=True, help="Its private key, in PEM.")
 @click.option("--tls-client-ca", metavar="FILE", help="Roots of certificates clients must show.")
+@click.option(
+    "--trusted-proxy",
+    "proxies",
+    metavar="ADDRESS",
+    multiple=True,
+    help="Believe it on who asked: 10.0.0.0/8, ::1, unix; may be repeated.",
+)
+@click.option(
+    "--proxy-header",
+    type=click.Choice(["x-forwarded", "forwarded"]),
+    default="x-forwarded",
+    show_default=True,
+    help="What trusted proxies write: X-Forwarded-For and -Proto, or Forwarded.",
+)
 @click.option("--root-path", default="", help="Where a proxy has mounted an ASGI application.")
 @click.option(
     "--lifespan",
@@ -138,6 +152,8 @@ def run(
     tls_cert: tuple[str, ...],
     tls_key: tuple[str, ...],
     tls_client_ca: str | None,
+    proxies: tuple[str, ...],
+    proxy_header: str,
     root_path: str,
     lifespan: Literal["auto", "on", "off"],
     factory: bool,
@@ -177,6 +193,8 @@ def run(
             health=health,
             limits=Limits.parse(limits),
             tls=_tls(tls_cert, tls_key, tls_client_ca),
+            proxies=proxies,
+            proxy_header=proxy_header,
         )
         if lifeline is not None:
             bind_inherited()

@@ -55,6 +55,8 @@ class Hosting:
         health: prefix of the routes for orchestrators.
         limits: what is accepted from peers.
         tls: spoken on every socket.
+        proxies: believed when they say who asked them.
+        proxy_header: that they say it by.
     """
 
     loop: str = "auto"
@@ -64,6 +66,8 @@ class Hosting:
     health: str | None = None
     limits: Limits
     tls: Tls | None = None
+    proxies: tuple[str, ...] = ()
+    proxy_header: str = "x-forwarded"
 
 
 def serve(
@@ -102,6 +106,8 @@ def serve(
         limits=hosting.limits,
         tls=hosting.tls,
         secret=None if lifeline is None else lifeline.secret,
+        proxies=hosting.proxies,
+        proxy_header=hosting.proxy_header,
     )
     end = _End(grace=hosting.grace, delay=hosting.delay, spread=hosting.spread, keep=lent)
 

@@ -80,6 +80,9 @@ class Server:
         limits: what is accepted from peers.
         tls: the sockets speak it; its files are read again when they change.
         secret: of TLS session tickets, where several processes serve as one.
+        proxies: addresses and networks (`10.0.0.0/8`, `unix`) of peers that are believed when
+            they say who asked them, and how.
+        proxy_header: that they say it by: "x-forwarded" or "forwarded" (RFC 7239).
     """
 
     def __init__(
@@ -90,8 +93,11 @@ class Server:
         limits: Limits | None = None,
         tls: Tls | None = None,
         secret: bytes | None = None,
+        proxies: Sequence[str] = (),
+        proxy_header: str = "x-forwarded",
     ) -> None:
         self._service = service
+        self._proxies = (proxies, proxy_header)
         self._sockets = sockets
         self._limits = limits or Limits()
         self._tls = tls
@@ -154,6 +160,10 @@ class Server:
             broken=_broken,
             idle=self._idle.set,
         )
+        try:
+            engine.trust(*self._proxies)
+        except ValueError as error:
+            raise BadSettings(f"trusted proxies: {error}") from error
         for status, answer in service.refusals.items():
             engine.set_refusal(status, answer)
         for route in service.routes:

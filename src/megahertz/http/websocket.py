@@ -138,7 +138,10 @@ class WebSocket:
     @property
     def client(self) -> Address | None:
         """The other end of the connection; None on a unix socket, and when it has gone."""
-        peer = self._exchange.peer if self._socket is None else self._socket.peer
+        exchange = getattr(self, "_exchange", None)
+        peer = None if exchange is None else exchange.peer
+        if peer is None and self._socket is not None:
+            peer = self._socket.peer
         return None if peer is None else Address(*peer)
 
     @property

@@ -28,7 +28,7 @@ fn asgi_scope<'py>(
     let scope = template.copy()?;
     scope.set_item(intern!(py, "http_version"), this.version(py))?;
     scope.set_item(intern!(py, "method"), this.method(py))?;
-    if this.secure() {
+    if this.is_secure(py)? {
         scope.set_item(intern!(py, "scheme"), intern!(py, "https"))?;
     }
     scope.set_item(intern!(py, "path"), this.path(py))?;
