@@ -20,13 +20,12 @@ impl RequestTask {
         let runtime = shared.get();
         let task = RequestTask::new(shared.clone().unbind(), coroutine.unbind(), context);
         let task = Bound::new(py, task)?;
-        let first = || Self::step(&task, runtime, None);
-        let (outcome, kept) = runtime.within_batch(&task, first)?;
+        let outcome = runtime.within_batch(&task, || Self::step(&task, runtime, None))?;
         if matches!(outcome, Outcome::Suspended) {
             let owner = suspended(&task)?;
             task.borrow_mut().later().owner = Some(owner);
             runtime.register(&task)?;
-        } else if calls::references(&task) > 1 + kept {
+        } else if calls::references(&task) > 1 {
             // Somebody kept it: they see it end.
             Self::settle(&task, runtime, &outcome)?;
         }
