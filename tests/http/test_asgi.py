@@ -10,6 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
@@ -686,3 +687,39 @@ def test_starlette_middleware_that_streams_through():
 def test_what_is_no_application_is_refused():
     with pytest.raises(Misused, match="neither a megahertz App nor an ASGI 3 application"):
         Client(object())
+
+
+def test_a_class_that_can_be_awaited_is_an_application():
+    class Home(HTTPEndpoint):
+        async def get(self, request):
+            return PlainTextResponse("an endpoint")
+
+    with Client(Home) as client:
+        assert client.get("/").text == "an endpoint"
+
+
+def test_what_leaves_an_application_is_a_500_in_uvicorns_words(caplog):
+    @asgi
+    async def app(scope, receive, send):
+        raise HTTPException(404, "not for you")
+
+    with Client(app) as client:
+        reply = client.get("/")
+    assert (reply.status_code, reply.text) == (500, "Internal Server Error")
+    assert "not for you" in caplog.text
+
+
+def test_an_answer_without_a_length_begins_before_its_first_piece():
+    go = threading.Event()
+
+    @asgi
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        await asyncio.to_thread(go.wait)
+        await send({"type": "http.response.body", "body": b"at last"})
+
+    with Client(app) as client, client.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert peer.recv(1000).startswith(b"HTTP/1.1 200")
+        go.set()
+        assert receive_all(peer) == b"7\r\nat last\r\n0\r\n\r\n"

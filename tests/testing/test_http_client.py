@@ -372,3 +372,94 @@ def test_what_is_not_installed_is_named(monkeypatch):
         megahertz.testing.__getattr__("TestClient")
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         megahertz.testing.__getattr__("Nothing")
+
+
+def test_a_lifespan_that_fails_is_raised_where_the_test_is():
+    broken = {"start": True, "stop": True}
+
+    @asynccontextmanager
+    async def lifespan(app):
+        if broken["start"]:
+            raise RuntimeError("no database")
+        yield {"pool": "a pool"}
+        if broken["stop"]:
+            raise RuntimeError("the pool hangs")
+
+    client = TestClient(Starlette(lifespan=lifespan))
+    with pytest.raises(RuntimeError, match="no database"), client:
+        pass
+    broken["start"] = False
+    with pytest.raises(RuntimeError, match="the pool hangs"), client:
+        assert client.app_state == {"pool": "a pool"}
+    broken["stop"] = False
+    with client:
+        assert client.get("/").status_code == 404
+    assert TestClient(App()).app_state == {}
+
+
+@pytest.mark.parametrize("kind", [TestClient, AsyncTestClient])
+async def test_below_a_path_that_requests_name(kind):
+    async def home(request):
+        return AsgiJson([request.scope["root_path"], request.url_for("home").path])
+
+    app = Starlette(routes=[Route("/here", home, name="home")])
+    if kind is TestClient:
+        reply = await asyncio.to_thread(TestClient(app, root_path="/api").get, "/api/here")
+    else:
+        async with AsyncTestClient(app, root_path="/api") as client:
+            reply = await client.get("/api/here")
+    assert reply.json() == ["/api", "/api/here"]
+
+
+def test_a_socket_says_who_it_is():
+    async def who(websocket):
+        await websocket.accept()
+        await websocket.send_text(websocket.headers["authorization"])
+        await websocket.receive()
+
+    client = TestClient(Starlette(routes=[WebSocketRoute("/", who)]))
+    with client.websocket_connect("/", auth=("ann", "secret")) as socket:
+        assert socket.receive_text() == "Basic YW5uOnNlY3JldA=="
+
+
+def test_a_client_that_is_closed_leaves_its_responses():
+    left = threading.Event()
+
+    async def endless(request):
+        async def pieces():
+            try:
+                yield b"x"
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+        return AsgiStream(pieces())
+
+    client = TestClient(Starlette(routes=[Route("/", endless)]))
+    client.send(client.build_request("GET", "/"), stream=True)
+    client.close()
+    assert left.wait(10)
+
+
+def test_two_sockets_without_a_with_share_a_loop(app):
+    client = TestClient(app)
+    with client.websocket_connect("/ws") as one, client.websocket_connect("/ws") as two:
+        host = client._brief
+        for socket in (one, two):
+            socket.send_text("hello")
+            assert socket.receive_text() == "hello"
+        assert client._brief is host
+    assert client._brief is None
+
+
+def test_what_comes_after_the_answer_may_fail_in_silence():
+    async def later():
+        raise ValueError("too late")
+
+    async def home(request):
+        return AsgiJson("ok", background=BackgroundTask(later))
+
+    app = Starlette(routes=[Route("/", home)])
+    assert TestClient(app, raise_server_exceptions=False).get("/").json() == "ok"
+    with pytest.raises(ValueError, match="too late"):
+        TestClient(app).get("/")
