@@ -66,7 +66,7 @@ class RequestCycle:
         self._received = self._body_ended = False
         self._head: Message | None = None
         self._owed: int | None = None
-        self._trailers: list[tuple[bytes, bytes]] = []
+        self._trailers: list[tuple[bytes, bytes]] | None = None
         self._unheard = 0
         self.complete = False
         self.left = False
@@ -169,7 +169,8 @@ class RequestCycle:
             self._end()
         elif kind == "http.response.trailers" and self._body_ended and not self.complete:
             fields = message.get("headers", ())
-            self._trailers += [(bytes(name), bytes(value)) for name, value in fields]
+            more = [(bytes(name), bytes(value)) for name, value in fields]
+            self._trailers = (self._trailers or []) + more
             if not message.get("more_trailers", False):
                 self._exchange.end(self._trailers)
                 self._end()

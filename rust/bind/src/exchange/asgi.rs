@@ -68,7 +68,8 @@ fn asgi_answer(
     Ok(true)
 }
 
-/// Whether an `http.response.start` says how long its body is, or that there is none.
+/// Whether an `http.response.start` says how long its body is, or that there is none; as it
+/// usually is: any other is taken for one that does not say.
 #[pyfunction]
 #[pyo3(signature = (head, /))]
 fn asgi_is_sized(head: &Object<'_>) -> PyResult<bool> {
@@ -79,14 +80,19 @@ fn asgi_is_sized(head: &Object<'_>) -> PyResult<bool> {
         return Ok(true);
     }
     let Some(fields) = head.get_item(intern!(py, "headers"))? else { return Ok(false) };
-    for field in fields.try_iter()? {
-        let name = field?.get_item(0)?;
-        let name = name.cast::<PyBytes>().map(|name| name.as_bytes().to_ascii_lowercase());
-        if name.is_ok_and(|name| name == b"content-length") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let Ok(fields) = fields.cast_exact::<PyList>() else { return Ok(false) };
+    Ok(fields.iter().rev().any(|field| is_length(&field)))
+}
+
+fn is_length(field: &Object<'_>) -> bool {
+    let name = match field.cast_exact::<PyTuple>() {
+        Ok(pair) => pair.get_item(0),
+        Err(_) => field.get_item(0),
+    };
+    let is_it = |name: Object<'_>| {
+        name.cast::<PyBytes>().is_ok_and(|it| it.as_bytes().eq_ignore_ascii_case(b"content-length"))
+    };
+    name.is_ok_and(is_it)
 }
 
 type Whole<'py> = (u16, Vec<u8>, Bound<'py, PyBytes>);
