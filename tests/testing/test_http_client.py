@@ -300,6 +300,10 @@ def test_no_more_connections_than_the_limit(app):
         with client.websocket_connect("/ws"), pytest.raises(ConnectionError, match="connections"):
             client.get("/hello")
         assert client.get("/hello").text == "hello"
+    brief = TestClient(app, limits=Limits(connections=1))
+    with brief.stream("GET", "/hello"), pytest.raises(ConnectionError):
+        brief.websocket_connect("/ws")
+    assert brief._brief is None
 
 
 def test_a_port_needs_to_be_entered(app):

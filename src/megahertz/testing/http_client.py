@@ -155,7 +155,11 @@ class TestClient(httpx.Client):
         if auth is not None:
             request = next(httpx.BasicAuth(*auth).auth_flow(request))
         host, leave = self._enter()
-        sock, number = host.reach(self._known.of(request.url))
+        try:
+            sock, number = host.reach(self._known.of(request.url))
+        except BaseException:
+            leave()
+            raise
 
         def leave_session() -> None:
             try:
