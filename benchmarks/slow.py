@@ -2,8 +2,8 @@
 
 A process of its own (`--attack`) keeps so many connections that do as little as they can: a request
 head a byte a second, a body a byte a second, answers that nobody reads; over TLS, handshakes
-that stop half way. Whoever is closed comes back at once. wrk asks with 64 connections, without the
-slow ones and with them, in turn; the rates of the rounds are compared.
+that stop half way. Whoever is closed comes back at once. Good requests come on a schedule over 64
+connections, without the slow ones and beside them, in turn.
 """
 
 import itertools
@@ -21,15 +21,16 @@ from typing import Any
 
 import click
 
-from benchmarks import generator
 from benchmarks.limits import raise_limits
 from benchmarks.peer import Peer
 from benchmarks.result import commit, save, spreads
+from benchmarks.schedule import scheduled
 from benchmarks.server import Server, started
-from benchmarks.work import Ask, Point
 from megahertz.load import machine, pair, pinned
 
-GOOD = Point(64)
+RATE = 40_000
+"""Good requests a second, over 64 connections: a third of what the server can, and no more than the
+generator can beside the slow clients, who share its core."""
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "
 BODY = b"POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 READER = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -141,39 +142,45 @@ def command(folder: Path, count: int, secure: bool) -> list[str]:
     return [sys.executable, "-m", "megahertz", "run", "slow_app:app", *options]
 
 
-def measure(server: Server, count: int, secure: bool, rounds: int, seconds: float) -> list[float]:
-    """The rate with slow clients over the rate without them, by round."""
-    scheme = "https" if secure else "http"
-    base = server.base.replace("http", scheme, 1)
-    found = []
+def measure(
+    server: Server, count: int, secure: bool, rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """Good answers of those asked for, and their P99 without slow clients and beside them."""
+    url = f"{server.base.replace('http', 'https' if secure else 'http', 1)}/"
+    found: dict[str, list[float]] = {"share": [], "p99_without": [], "p99_beside": []}
     for _ in range(rounds):
-        without = generator.load(base, Ask("/"), GOOD, seconds)
+        found["p99_without"].append(scheduled(url, RATE, seconds)["latency"]["p99"])
         with attacked(server, count, secure):
-            beside = generator.load(base, Ask("/"), GOOD, seconds)
-        found.append(beside.answers / beside.seconds / (without.answers / without.seconds))
+            beside = scheduled(url, RATE, seconds)
+        found["share"].append(beside["qps"] / RATE)
+        found["p99_beside"].append(beside["latency"]["p99"])
     return found
 
 
 def case(clients: int, secure: bool, rounds: int, seconds: float) -> dict[str, Any]:
-    """Share of their rate that 64 good clients keep beside so many slow ones of a kind."""
+    """What 64 good clients get beside so many slow ones of a kind."""
     cores = pair()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         peer = Peer("slow", lambda: command(folder, clients, secure))
         with started(peer, {"PYTHONPATH": name}) as server, pinned(cores[1] if cores else None):
-            shares = measure(server, clients, secure, rounds, seconds)
+            figures = measure(server, clients, secure, rounds, seconds)
     kinds = "half-open TLS handshakes" if secure else "slow heads, slow bodies, slow readers"
-    return {"slow": clients, "kinds": kinds, "share": spreads({"share": shares})["share"]}
+    return {"slow": clients, "kinds": kinds, **spreads(figures)}
 
 
 def table(found: Any) -> list[str]:
     """The result in Markdown."""
-    lines = ["| slow clients | which | rate that 64 good ones keep |", "|---:|---|---:|"]
+    lines = [
+        f"| slow clients | which | good answers of {RATE:,}/s | their P99 without | beside them |",
+        "|---:|---|---:|---:|---:|",
+    ]
     for each in found["cases"]:
-        share = each["share"]
+        share, without, beside = (each[name] for name in ("share", "p99_without", "p99_beside"))
         lines.append(
             f"| {each['slow']:,} | {each['kinds']} "
-            f"| {share['median']:.1%} ({share['min']:.1%} to {share['max']:.1%}) |"
+            f"| {share['median']:.1%} ({share['min']:.1%} to {share['max']:.1%}) "
+            f"| {without['median'] * 1e3:.2f} ms | {beside['median'] * 1e3:.2f} ms |"
         )
     place = found["machine"]
     said = (
@@ -196,11 +203,10 @@ def table(found: Any) -> list[str]:
 def main(
     clients: int, rounds: int, seconds: float, keep: bool, count: int | None, port: int, tls: bool
 ) -> None:
-    """Share of their rate that 64 good clients keep, in the clear and over TLS."""
+    """What 64 good clients get beside slow ones, in the clear and over TLS."""
     if count is not None:
         return attack(port, count, tls)
     raise_limits(clients)
-    generator.check()
     found = {
         "work": "slow",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -9,24 +9,21 @@ told apart by process.
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http.client import HTTPConnection
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from benchmarks.build import ROOT, is_release
-from benchmarks.generator import Bad
+from benchmarks.build import is_release
 from benchmarks.holders import MOST_HELD, Holders, held
 from benchmarks.limits import raise_limits
 from benchmarks.peer import Peer
 from benchmarks.result import commit, save
+from benchmarks.schedule import scheduled
 from benchmarks.server import Server, started
 from megahertz.load import machine, pair, pinned
 
@@ -65,19 +62,9 @@ def broadcast(server: Server, holders: Holders, size: int) -> tuple[float, float
 
 def live(server: Server, rounds: int) -> float:
     """P99 in seconds of live traffic, the median of so many rounds of 3 s."""
-    return statistics.median(_p99(f"{server.base}/") for _ in range(rounds))
-
-
-def _p99(url: str) -> float:
-    cores = pair()
-    with TemporaryDirectory() as folder, pinned(cores[1] if cores else None):
-        file = Path(folder, "report.json")
-        options = ["--rate", str(RATE), "-d", "3", "--warmup", "0.5", "--json", str(file)]
-        command = [sys.executable, "-m", "megahertz", "load", url, *options]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-        if done.returncode:
-            raise Bad(f"{url}: {done.stdout[-400:]}{done.stderr[-400:]}")
-        return float(json.loads(file.read_text())["latency"]["p99"])
+    url, cores = f"{server.base}/", pair()
+    with pinned(cores[1] if cores else None):
+        return statistics.median(scheduled(url, RATE, 3.0)["latency"]["p99"] for _ in range(rounds))
 
 
 def command(workers: int, connections: int) -> list[str]:

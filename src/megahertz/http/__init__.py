@@ -5,6 +5,7 @@ from megahertz.http.asgi import AsgiHost
 from megahertz.http.background import Background, BackgroundStatistics, BackgroundTasks
 from megahertz.http.compress import Compress
 from megahertz.http.cors import CORS
+from megahertz.http.declared import Declared
 from megahertz.http.events import Event, Events, last_event_id
 from megahertz.http.files import FileResponse
 from megahertz.http.forms import FormData, UploadFile
@@ -20,7 +21,7 @@ from megahertz.http.response import (
     Response,
 )
 from megahertz.http.rooms import Room, Rooms, RoomStatistics
-from megahertz.http.routes import Declared, Router
+from megahertz.http.routes import Router
 from megahertz.http.service import service_of
 from megahertz.http.stream import StreamingResponse
 from megahertz.http.threads import Threads, ThreadStatistics

@@ -13,6 +13,7 @@ from megahertz.http.attend import compile_socket
 from megahertz.http.background import Background
 from megahertz.http.connection import settled
 from megahertz.http.cors import Dresser
+from megahertz.http.declared import Declared
 from megahertz.http.encode import encode as to_json
 from megahertz.http.endpoint import (
     ErrorHandler,
@@ -28,7 +29,7 @@ from megahertz.http.pages import pages
 from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of, copied
-from megahertz.http.routes import Declared, Router
+from megahertz.http.routes import Router
 from megahertz.http.shared import Overrides, Shared
 from megahertz.http.signature import is_async
 from megahertz.http.state import State

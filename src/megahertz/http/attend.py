@@ -12,6 +12,7 @@ from typing import Any
 from megahertz.engine import Answer, Callbacks, Exchange, Route, Socket
 from megahertz.errors import BadRoute, RemoteProtocolError, WebSocketDisconnect
 from megahertz.http.bind import compile_binder
+from megahertz.http.declared import Declared
 from megahertz.http.depends import Dependencies, depending
 from megahertz.http.endpoint import Surroundings, governed, guarded, plan_of
 from megahertz.http.ends import Ends
@@ -19,7 +20,6 @@ from megahertz.http.layers import begun, lasts
 from megahertz.http.problems import report
 from megahertz.http.request import Place
 from megahertz.http.response import Response
-from megahertz.http.routes import Declared
 from megahertz.http.signature import is_async, read
 from megahertz.http.websocket import Attendance, WebSocket
 

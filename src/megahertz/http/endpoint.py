@@ -15,13 +15,13 @@ from megahertz.errors import BadSettings, RateLimited
 from megahertz.govern import GCRA, Bulkhead
 from megahertz.http.background import Background
 from megahertz.http.bind import compile_binder
+from megahertz.http.declared import Declared
 from megahertz.http.depends import Dependencies, depending
 from megahertz.http.layers import lasting, lasts, layered
 from megahertz.http.params import MISSING
 from megahertz.http.problems import problem
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of
-from megahertz.http.routes import Declared
 from megahertz.http.shared import Shared
 from megahertz.http.signature import Signature, is_async, read
 from megahertz.http.stream import Deferred

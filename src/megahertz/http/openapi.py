@@ -12,12 +12,13 @@ from typing import Any, get_origin
 
 from megahertz.engine import Answer
 from megahertz.http.convert import without_none
+from megahertz.http.declared import Declared
 from megahertz.http.events import Events
 from megahertz.http.files import FileResponse
 from megahertz.http.params import MISSING
 from megahertz.http.problems import MEDIA_TYPE as PROBLEM
 from megahertz.http.response import Response
-from megahertz.http.routes import Declared, Router
+from megahertz.http.routes import Router
 from megahertz.http.schema import Schema, Schemas, merged, plain
 from megahertz.http.signature import Parameter, Signature, read
 from megahertz.http.stream import StreamingResponse

@@ -1,8 +1,7 @@
 """Routes as they are declared: decorators, prefixes, and what a route inherits."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from os import PathLike
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
@@ -10,13 +9,14 @@ from megahertz.engine import ANY, WEBSOCKET, SocketSettings
 from megahertz.errors import BadRoute, BadSettings
 from megahertz.govern import Policy
 from megahertz.http.asgi import Asgi
-from megahertz.http.described import Described, Said, described
+from megahertz.http.declared import Declared, place_of, route_of
+from megahertz.http.described import Said, described
 from megahertz.http.folder import Files
 from megahertz.http.layers import check
 from megahertz.http.mount import REST, Mount
 from megahertz.http.params import Dependency
-from megahertz.http.pattern import Pattern, parse
-from megahertz.http.signature import Signature, is_async, read
+from megahertz.http.pattern import parse
+from megahertz.http.signature import is_async
 from megahertz.http.websocket import Attendance, attendance
 from megahertz.types import Layer
 
@@ -44,48 +44,6 @@ class SocketOptions(TypedDict, total=False):
     backpressure: Literal["wait", "drop", "close"]
     unsent_bytes: int | None
     compress: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """One route as written down, with everything that it inherits so far.
-
-    Attributes:
-        methods: upper case.
-        path: with every prefix.
-        pattern: the same, taken apart.
-        handler: the user's function.
-        status: of answers that the handler does not make itself.
-        policy: its own over its routers'.
-        name: the handler's unless given.
-        body_bytes: the most that a body may have; None: what the server's limits say.
-        layers: the outermost first.
-        dependencies: called before the handler, for what they do.
-        described: what the documentation says of it.
-        socket: how its WebSockets are attended; None for HTTP.
-    """
-
-    methods: tuple[str, ...]
-    path: str
-    pattern: Pattern
-    handler: Callable[..., Any]
-    status: int
-    policy: Policy
-    name: str
-    body_bytes: int | None = None
-    layers: tuple[Layer, ...] = ()
-    dependencies: tuple[Dependency, ...] = ()
-    described: Described = field(default_factory=Described)
-    socket: Attendance | None = None
-
-    @property
-    def where(self) -> str:
-        """For messages: `GET /items/{sku} (shop.item)`."""
-        return _where(self.methods, self.path, self.handler)
-
-    def depends(self, signature: Signature) -> bool:
-        """Whether the handler of that signature, or its route, has dependencies."""
-        return signature.has("depends") or bool(self.dependencies)
 
 
 class Router:
@@ -152,7 +110,7 @@ class Router:
         """
 
         def declare(handler: H) -> H:
-            declared = self._declared(path, methods, handler, status_code, name)
+            declared = route_of(path, methods, handler, status_code, name)
             self._own.append(
                 replace(
                     declared,
@@ -233,7 +191,7 @@ class Router:
         """
 
         def declare(kind: T) -> T:
-            where = _where((WEBSOCKET,), path, kind)
+            where = place_of((WEBSOCKET,), path, kind)
             opened, attended = attendance(kind, _settings(options), where)
             self._add_socket(path, opened, attended, options)
             return kind
@@ -244,9 +202,9 @@ class Router:
         self, path: str, handler: Callable[..., Any], socket: Attendance, options: SocketOptions
     ) -> None:
         if not is_async(handler):
-            where = _where((WEBSOCKET,), path, handler)
+            where = place_of((WEBSOCKET,), path, handler)
             raise BadRoute(f"{where}: a WebSocket's handler is an async def")
-        declared = self._declared(path, (WEBSOCKET,), handler, 200, options.get("name"))
+        declared = route_of(path, (WEBSOCKET,), handler, 200, options.get("name"))
         policy = options.get("policy") or Policy()
         first = _dependencies(options.get("dependencies", ()))
         self._own.append(replace(declared, policy=policy, socket=socket, dependencies=first))
@@ -310,8 +268,8 @@ class Router:
         self._mounts.append(mount)
         for pattern in (f"{stem}/{{{REST}:path}}", *([stem] if stem else [])):
             called = name or mount.__name__
-            answers = self._declared(pattern, (ANY,), mount, 200, called)
-            attends = self._declared(pattern, (WEBSOCKET,), mount.attend, 200, called)
+            answers = route_of(pattern, (ANY,), mount, 200, called)
+            attends = route_of(pattern, (WEBSOCKET,), mount.attend, 200, called)
             attends = replace(attends, socket=Attendance(SocketSettings()))
             self._own += [
                 replace(declared, policy=policy or Policy()) for declared in (answers, attends)
@@ -366,29 +324,6 @@ class Router:
             ),
         )
 
-    @staticmethod
-    def _declared(
-        path: str,
-        methods: Sequence[str],
-        handler: Callable[..., Any],
-        status: int,
-        name: str | None,
-    ) -> Declared:
-        upper = tuple(name if name in (ANY, WEBSOCKET) else name.upper() for name in methods)
-        where = _where(upper, path, handler)
-        pattern = parse(path or "/")
-        _check(where, upper, handler, status)
-        read(handler, pattern.names, where)
-        return Declared(
-            methods=upper,
-            path=path,
-            pattern=pattern,
-            handler=handler,
-            status=status,
-            policy=Policy(),
-            name=name or str(getattr(handler, "__name__", type(handler).__name__)),
-        )
-
 
 def _dependencies(given: Iterable[Any]) -> tuple[Dependency, ...]:
     found = tuple(given)
@@ -403,21 +338,6 @@ def _check_prefix(prefix: str) -> None:
         raise BadRoute(f"prefix {prefix!r}: begins with a slash and ends without one")
 
 
-def _check(where: str, methods: tuple[str, ...], handler: Any, status: int) -> None:
-    if not methods or isinstance(methods, str) or not all(map(_is_method, methods)):
-        raise BadRoute(f"{where}: methods={methods!r}: a list of names like GET")
-    if not 200 <= status <= 599:
-        raise BadRoute(f"{where}: status_code={status}: 200 to 599")
-    if not callable(handler):
-        raise BadRoute(f"{where}: {handler!r} is not a function")
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise BadRoute(f"{where}: yields; return StreamingResponse(pieces()) from a plain handler")
-
-
-def _is_method(name: str) -> bool:
-    return name.isalpha() or name in (ANY, WEBSOCKET)
-
-
 def _settings(options: SocketOptions) -> SocketSettings:
     try:
         return SocketSettings(
@@ -427,8 +347,3 @@ def _settings(options: SocketOptions) -> SocketSettings:
         )
     except (ValueError, OverflowError) as error:
         raise BadSettings(str(error)) from error
-
-
-def _where(methods: tuple[str, ...], path: str, handler: Any) -> str:
-    name = getattr(handler, "__qualname__", repr(handler))
-    return f"{','.join(methods)} {path} ({getattr(handler, '__module__', '?')}.{name})"
