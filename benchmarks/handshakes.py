@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ import trustme
 
 from benchmarks.build import is_release
 from benchmarks.peer import Peer
-from benchmarks.result import commit, save, spreads
+from benchmarks.result import about, said, save, spreads
 from benchmarks.server import Server, started
-from megahertz.load import machine, pair, pinned
+from megahertz.load import pair, pinned
 
 ASK = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OLD, NEW = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -156,10 +155,7 @@ def measure(count: int, each: int) -> dict[str, Any]:
         of["cpu_us"].append(cpu)
         of["us"].append(spent)
     return {
-        "work": "handshakes",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
+        **about("handshakes"),
         "client": ssl.OPENSSL_VERSION,
         "method": {"rounds": count, "requests": each},
         "kinds": {what: spreads(of) for what, of in figures.items()},
@@ -172,13 +168,12 @@ def table(found: Any) -> list[str]:
     for what, figures in found["kinds"].items():
         cpu, spent = figures["cpu_us"]["median"], figures["us"]["median"]
         lines.append(f"| {what} | {cpu:,.0f} us | {spent / 1e3:,.2f} ms |")
-    place, method = found["machine"], found["method"]
-    said = (
-        f"`python -m benchmarks.handshakes`, {found['when'][:10]}, commit {found['commit']}, "
-        f"{place['cpu']}, {place['cores']} cores, Linux {place['kernel']}, {found['client']} as "
-        f"client; medians of {method['rounds']} rounds in turn of {method['requests']} requests."
+    method = found["method"]
+    how = (
+        f"`python -m benchmarks.handshakes`, {said(found)}, {found['client']} as client; medians "
+        f"of {method['rounds']} rounds in turn of {method['requests']} requests."
     )
-    return [*lines, "", said]
+    return [*lines, "", how]
 
 
 @click.command()

@@ -17,7 +17,6 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,8 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.build import ROOT, Missing, is_release, python_version, run, says, tool
-from benchmarks.result import Found, commit, newest, save
-from megahertz.load import machine
+from benchmarks.result import Found, about, newest, save
 
 BUDGETS = Path(__file__).parent / "budgets.toml"
 NOTABLE = 0.05
@@ -126,12 +124,9 @@ def measure(console: Console) -> bool:
 def result(counts: Mapping[str, float]) -> dict[str, Any]:
     """Plain data, as the other results."""
     return {
-        "work": "micro",
+        **about("micro"),
         "what": "instructions in user space of one step",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
         "command": "make bench WORK=micro",
-        "machine": machine(),
         "versions": {
             "rustc": says("rustc", "--version"),
             "valgrind": says("valgrind", "--version"),

@@ -27,16 +27,12 @@ def result(
     method: Mapping[str, object],
 ) -> dict[str, Any]:
     """Plain data with everything that somebody else needs to repeat it."""
-    load = round(os.getloadavg()[0], 2)  # above 2 on two cores: somebody else was at work
     known = peers()
     names = dict.fromkeys(name for measured in points.values() for name in measured)
     return {
-        "work": work.name,
+        **about(work.name),
         "what": work.what,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
         "command": command,
-        "machine": machine() | {"load": load},
         "versions": {name: known[name].version() for name in names},
         "method": dict(method),
         "points": {
@@ -45,6 +41,26 @@ def result(
         },
         "missing": dict(missing),
     }
+
+
+def about(work: str) -> dict[str, Any]:
+    """What every result says: of which work, when, of which commit and on which machine."""
+    load = round(os.getloadavg()[0], 2)  # above 2 on two cores: somebody else was at work
+    return {
+        "work": work,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine() | {"load": load},
+    }
+
+
+def said(found: Found) -> str:
+    """The same in words, for a line below a table."""
+    place = found["machine"]
+    return (
+        f"{found['when'][:10]}, commit {found['commit']}, {place['cpu']}, {place['cores']} cores, "
+        f"Linux {place['kernel']}"
+    )
 
 
 def save(found: Found, folder: Path = FOLDER) -> Path:

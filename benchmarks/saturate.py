@@ -9,12 +9,10 @@ answer before it has been read.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,9 +22,9 @@ import click
 from benchmarks.build import ROOT, Missing, says, tool
 from benchmarks.generator import Bad
 from benchmarks.peer import FLOOR, Peer, peers
-from benchmarks.result import commit, save
+from benchmarks.result import about, said, save
 from benchmarks.server import Server, started
-from megahertz.load import machine, pair, pinned
+from megahertz.load import pair, pinned
 
 CONNECTIONS = 64
 ENOUGH = 0.9
@@ -110,11 +108,7 @@ def measure(count: int, seconds: int) -> dict[str, Any]:
     ratio = rate["mhz load"]["qps"] / rate["wrk"]["qps"]
     apart = {name: times["mhz load"][name] / times["h2load"][name] - 1 for name in QUANTILES}
     return {
-        "work": "generator",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        # above 2 on two cores: somebody else was at work
-        "machine": machine() | {"load": round(os.getloadavg()[0], 2)},
+        **about("generator"),
         "versions": {"wrk": says("wrk", "-v"), "h2load": says("h2load", "--version")},
         "method": {"rounds": count, "seconds": seconds, "connections": CONNECTIONS},
         "rate": rate,
@@ -128,7 +122,6 @@ def measure(count: int, seconds: int) -> dict[str, Any]:
 def table(found: Any) -> list[str]:
     """The result in Markdown."""
     rate, times, method = found["rate"], found["times"], found["method"]
-    place = found["machine"]
     lines = [
         "| | independent | `mhz load` | |",
         "|---|---:|---:|---:|",
@@ -141,13 +134,12 @@ def table(found: Any) -> list[str]:
         f"| {found['apart'][name]:+.1%} |"
         for name in QUANTILES
     ]
-    said = (
-        f"`python -m benchmarks.saturate`, {found['when'][:10]}, commit {found['commit']}, "
-        f"{place['cpu']}, {place['cores']} cores, Linux {place['kernel']}, load {place['load']}; "
+    how = (
+        f"`python -m benchmarks.saturate`, {said(found)}, load {found['machine']['load']}; "
         f"one thread, {method['connections']} connections, server and generator on a core each, "
         f"medians of {method['rounds']} alternating rounds of {method['seconds']} s."
     )
-    return [*lines, "", said]
+    return [*lines, "", how]
 
 
 @click.command()

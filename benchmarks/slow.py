@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ import click
 
 from benchmarks.limits import raise_limits
 from benchmarks.peer import Peer
-from benchmarks.result import commit, save, spreads
+from benchmarks.result import about, said, save, spreads
 from benchmarks.schedule import scheduled
 from benchmarks.server import Server, started
-from megahertz.load import machine, pair, pinned
+from megahertz.load import pair, pinned
 
 RATE = 40_000
 """Good requests a second, over 64 connections: a third of what the server can, and no more than the
@@ -182,14 +181,12 @@ def table(found: Any) -> list[str]:
             f"| {share['median']:.1%} ({share['min']:.1%} to {share['max']:.1%}) "
             f"| {without['median'] * 1e3:.2f} ms | {beside['median'] * 1e3:.2f} ms |"
         )
-    place = found["machine"]
-    said = (
-        f"`python -m benchmarks.slow`, {found['when'][:10]}, commit {found['commit']}, "
-        f"{place['cpu']}, {place['cores']} cores, Linux {place['kernel']}; medians of "
-        f"{found['rounds']} rounds, each of {found['seconds']:g} s without and with them. The slow "
-        "ones' own process shares the generator's core."
+    how = (
+        f"`python -m benchmarks.slow`, {said(found)}; medians of {found['rounds']} rounds, each of "
+        f"{found['seconds']:g} s without and with them. The slow ones' own process shares the "
+        "generator's core."
     )
-    return [*lines, "", said]
+    return [*lines, "", how]
 
 
 @click.command()
@@ -208,10 +205,7 @@ def main(
         return attack(port, count, tls)
     raise_limits(clients)
     found = {
-        "work": "slow",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
+        **about("slow"),
         "rounds": rounds,
         "seconds": seconds,
         "cases": [case(clients, secure, rounds, seconds) for secure in (False, True)],

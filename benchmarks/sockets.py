@@ -12,7 +12,6 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from http.client import HTTPConnection
 from typing import Any
 
@@ -22,10 +21,10 @@ from benchmarks.build import is_release
 from benchmarks.holders import MOST_HELD, Holders, held
 from benchmarks.limits import raise_limits
 from benchmarks.peer import Peer
-from benchmarks.result import commit, save
+from benchmarks.result import about, said, save
 from benchmarks.schedule import scheduled
 from benchmarks.server import Server, started
-from megahertz.load import machine, pair, pinned
+from megahertz.load import pair, pinned
 
 WARM = 1000
 """Sockets that come and go before memory is looked at: the buffers that all share are there."""
@@ -115,14 +114,12 @@ def table(found: Any) -> list[str]:
             f"| {beside * 1e3:.2f} ms (x {beside / without:.2f}) "
             f"| {case['broadcast_seconds']:.2f} s | {case['broadcast_cpu']:.2f} s |"
         )
-    place = found["machine"]
-    said = (
-        f"`{found['command']}`, {found['when'][:10]}, commit {found['commit']}, {place['cpu']}, "
-        f"{place['cores']} cores, Linux {place['kernel']}; live traffic: {RATE:,} requests/s; "
+    how = (
+        f"`{found['command']}`, {said(found)}; live traffic: {RATE:,} requests/s; "
         f"medians of {found['rounds']} rounds. All workers share one core, and those who hold "
         "the sockets the other."
     )
-    return [*lines, "", said]
+    return [*lines, "", how]
 
 
 @click.command()
@@ -148,11 +145,8 @@ def main(cases: Sequence[str], size: int, rounds: int, keep: bool) -> None:
         click.echo(json.dumps(measured[-1]), err=True)
     named = "" if tuple(cases) == CASES else "".join(f" --case {case}" for case in cases)
     found = {
-        "work": "sockets",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        **about("sockets"),
         "command": f"python -m benchmarks.sockets{named}",
-        "machine": machine(),
         "rounds": rounds,
         "cases": measured,
     }
