@@ -19,7 +19,7 @@ from megahertz.http.params import MISSING
 from megahertz.http.problems import MEDIA_TYPE as PROBLEM
 from megahertz.http.response import Response
 from megahertz.http.routes import Router
-from megahertz.http.schema import Schema, Schemas, merged, plain
+from megahertz.http.schema import Schema, Schemas, plain
 from megahertz.http.signature import Parameter, Signature, read
 from megahertz.http.stream import StreamingResponse
 
@@ -198,7 +198,7 @@ def _parameters(operation: Operation, schemas: Schemas) -> Iterator[dict[str, An
         schema = schemas.of(_kind(item))
         default = None if item.default is MISSING else plain(item.default)
         if default is not None:
-            schema = merged(schema, {"default": default})
+            schema |= {"default": default}
         required = item.source == "path" or item.default is MISSING
         described = schema.get("description", "")
         found = {"name": item.alias, "in": item.source, "required": required}

@@ -3,7 +3,6 @@
 msgspec makes them; pydantic models make their own. A type that neither knows is any value.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -62,8 +61,3 @@ def plain(value: Any) -> Any:
         return msgspec.to_builtins(value, builtin_types=())
     except (TypeError, ValueError):
         return None
-
-
-def merged(schema: Schema, more: Mapping[str, Any]) -> Schema:
-    """With further keywords; beside `$ref` they are allowed in 3.1."""
-    return {**schema, **more}
