@@ -1,5 +1,6 @@
 """megahertz: async Python services at the cost of Go's."""
 
+from megahertz.context import cancel_reason, deadline
 from megahertz.errors import HTTPError, WebSocketDisconnect
 from megahertz.govern import GCRA, Policy
 from megahertz.http import (
@@ -56,4 +57,6 @@ __all__ = [
     "UploadFile",
     "WebSocket",
     "WebSocketDisconnect",
+    "cancel_reason",
+    "deadline",
 ]

@@ -105,7 +105,7 @@ class Expired(MegahertzError):
     retryable = True
 
 
-class DeadlineExceeded(Expired):
+class DeadlineExceeded(Expired, TimeoutError):
     """The deadline of the request passed before its answer was ready."""
 
     code = "expired.deadline"

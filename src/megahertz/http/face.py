@@ -6,13 +6,15 @@ is another (`guest.py`).
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 
+from megahertz.context import CLOSED, DEADLINE, EXPIRED, GONE
 from megahertz.engine import WEBSOCKET, Answer, Callbacks, Endpoint, Exchange, Route, Routes
 from megahertz.errors import BadRoute, DeadlineExceeded, HTTPError
-from megahertz.http.guest import GONE, GuestExchange, Message, Receive, Send
+from megahertz.http.guest import GuestExchange, Message, Receive, Send
 from megahertz.http.guest_socket import GuestRooms, GuestSocket
 from megahertz.http.response import Response, answer_of
 from megahertz.settings import Limits
@@ -145,7 +147,7 @@ class _Turn:
         try:
             await asyncio.wait([self._task])
         except asyncio.CancelledError:
-            self._task.cancel("server closed")
+            self._task.cancel(CLOSED)
             await asyncio.wait([self._task])
             raise
         finally:
@@ -164,6 +166,8 @@ class _Turn:
 
     async def _value(self, route: Route) -> Any:
         exchange = self._exchange
+        if route.deadline is not None and not exchange.websocket:
+            DEADLINE.set(time.monotonic() + route.deadline)
         if not exchange.websocket:
             await self._body(route)
         value = route.endpoint() if route.bare else route.endpoint(self._exact)
@@ -197,7 +201,7 @@ class _Turn:
         # Of a socket the deadline bounded the handshake; of an answer, its beginning to its end.
         if not self._exchange.closed:
             self._late = True
-            self._cancel("deadline exceeded")
+            self._cancel(EXPIRED)
 
     def _error(self, route: Route) -> BaseException | None:
         assert self._task is not None

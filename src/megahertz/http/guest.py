@@ -32,8 +32,6 @@ HIGH_WATER = 64 * 1024
 PIECE = 256 * 1024
 """Bytes of a file that are read and sent at once (Starlette: 64 KiB; aiohttp: 256 KiB)."""
 
-GONE = "client disconnected"
-
 _LENGTHLESS = (204, 304)
 """RFC 9110 section 8.6."""
 

@@ -1,0 +1,28 @@
+"""What goes with a call through everything it calls: its deadline, and why it was cancelled."""
+
+from megahertz.context.budget import (
+    BUDGET_HEADER,
+    budget_headers,
+    format_grpc_timeout,
+    grpc_timeout,
+    read_budget,
+    read_grpc_timeout,
+)
+from megahertz.context.deadline import DEADLINE, EXPIRED, Deadline, deadline
+from megahertz.context.reason import CLOSED, GONE, cancel_reason
+
+__all__ = [
+    "BUDGET_HEADER",
+    "CLOSED",
+    "DEADLINE",
+    "EXPIRED",
+    "GONE",
+    "Deadline",
+    "budget_headers",
+    "cancel_reason",
+    "deadline",
+    "format_grpc_timeout",
+    "grpc_timeout",
+    "read_budget",
+    "read_grpc_timeout",
+]
