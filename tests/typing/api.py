@@ -26,7 +26,9 @@ from megahertz import (
     StreamingResponse,
     WebSocket,
     WebSocketDisconnect,
+    deadline,
 )
+from megahertz.govern import Bulkhead, Hedge, Retry, Timeout
 from megahertz.types import Handler
 
 
@@ -152,3 +154,18 @@ def health() -> str:
 
 
 app.include(admin, prefix="/admin")
+
+
+async def price(sku: int, currency: str = "EUR") -> float:
+    return sku * 1.0
+
+
+async def guarded() -> None:
+    retried = Retry(attempts=2)(Timeout(0.1)(price))
+    assert_type(await retried(7, currency="CHF"), float)
+    assert_type(await Bulkhead(5, queue=10).run(price, 7), float)
+    assert_type(deadline(), float | None)
+    with deadline(0.1) as block:
+        assert_type(block.expired, bool)
+    await Hedge().run(price, "7")  # type: ignore[arg-type]
+    await retried()  # type: ignore[call-arg]
