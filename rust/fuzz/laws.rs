@@ -102,3 +102,44 @@ pub fn handshake(data: &[u8]) {
         assert!(lines.is_empty() || lines.ends_with("\r\n") && lines.matches('\n').count() <= 5);
     }
 }
+
+/// What is read of a trace can be written, and reads as the same; however it is split in fields.
+pub fn trace(data: &[u8]) {
+    const NAMES: [&str; 8] = [
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "b3",
+        "x-b3-traceid",
+        "x-b3-spanid",
+        "x-b3-sampled",
+        "x-b3-flags",
+    ];
+    let fields: Vec<(&[u8], &[u8])> = data
+        .split(|&octet| octet == b'\n')
+        .map(|line| line.split_first().unwrap_or((&0, b"")))
+        .map(|(kind, value)| (NAMES[usize::from(*kind) % NAMES.len()].as_bytes(), value))
+        .collect();
+    let carried = wire::trace::read(fields.iter().copied());
+    assert!(carried.baggage.len() <= 8192 && carried.state.split(',').count() <= 32);
+    let Some(parent) = carried.parent else {
+        assert!(carried.state.is_empty());
+        return;
+    };
+    assert!(parent.trace != 0 && parent.span != 0);
+    let flags = u8::from(parent.sampled == Some(true)) | u8::from(parent.random) << 1;
+    let written = format!("00-{:032x}-{:016x}-{flags:02x}", parent.trace, parent.span);
+    let again = wire::trace::read(
+        [
+            ("traceparent", written.as_str()),
+            ("tracestate", carried.state.as_str()),
+            ("baggage", carried.baggage.as_str()),
+        ]
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    );
+    let sampled = Some(parent.sampled == Some(true));
+    let expected =
+        wire::trace::Carried { parent: Some(wire::trace::Parent { sampled, ..parent }), ..carried };
+    assert_eq!(again, expected);
+}

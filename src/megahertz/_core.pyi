@@ -122,6 +122,9 @@ class Exchange:
     def started(self) -> bool:
         """Whether `start` was called: an error can no longer choose the status."""
     @property
+    def status(self) -> int | None:
+        """Of an answer that was begun by `start`, `answer` or `upgrade`."""
+    @property
     def closed(self) -> bool:
         """Whether the answer is complete or the peer has gone."""
     @property
@@ -292,6 +295,60 @@ class TlsConfig:
 
 def ticket_secret(last: bytes | None = None) -> bytes:
     """A secret that the workers of a server share, or `last` as it is by now."""
+
+# --- trace.rs ---
+
+@final
+class TraceSource:
+    """Reads the trace that a request carries, or begins one.
+
+    Args:
+        ratio: of the traces that nobody has decided on, the share that is recorded: 0 to 1.
+        never: nothing is recorded, whatever the caller has decided.
+    """
+
+    def __new__(cls, ratio: float, *, never: bool = False) -> TraceSource: ...
+    def of(self, exchange: Any, route: Any = None, /) -> TraceContext:
+        """Of a request: what it carries, or a new one where it carries none, or a malformed one."""
+    def read(self, fields: Iterable[tuple[bytes, bytes]], /) -> TraceContext | None:
+        """Of the header fields of a message, names in any case; None where they carry none."""
+    def span_id(self) -> str:
+        """A new one, 16 hexadecimal digits."""
+
+@final
+class TraceContext:
+    """Which trace a request or a message belongs to, and whether it is recorded."""
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+    @property
+    def span_id(self) -> str:
+        """Of what we do for it, 16 hexadecimal digits."""
+    @property
+    def parent_id(self) -> str | None:
+        """Of the caller's span; None where the trace begins here."""
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """The three as numbers; 0 for no parent."""
+    @property
+    def sampled(self) -> bool:
+        """Whether its spans are recorded."""
+    @property
+    def flags(self) -> int:
+        """Of a traceparent: 1 sampled, 2 random."""
+    @property
+    def state(self) -> str:
+        """The caller's tracestate, checked; empty where there is none."""
+    @property
+    def baggage(self) -> str:
+        """The caller's baggage as it came; empty where there is none."""
+    @property
+    def exchange(self) -> Any:
+        """The request; None of a message."""
+    @property
+    def route(self) -> Any:
+        """What `TraceSource.of` was given."""
 
 # --- task.rs ---
 

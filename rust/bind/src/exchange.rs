@@ -12,7 +12,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
 use wire::forwarded::{self, Origin};
 use wire::{Span, percent, query, reply};
 
@@ -62,6 +62,8 @@ pub struct Exchange {
     count: u8,
     state: AtomicU8,
     reason: AtomicU8,
+    /// Of the answer, once the handler has begun it itself; 0 before.
+    status: AtomicU16,
     body: PyOnceLock<Py<PyBytes>>,
 }
 
@@ -83,6 +85,7 @@ impl Exchange {
             count: count as u8,
             state: AtomicU8::new(0),
             reason: AtomicU8::new(Reason::None as u8),
+            status: AtomicU16::new(0),
             body: PyOnceLock::new(),
         }
     }
@@ -118,6 +121,12 @@ impl Exchange {
         self.state.store(self.state.load(Relaxed) | bits, Relaxed);
     }
 
+    /// The answer begins.
+    fn begin(&self, bits: u8, status: u16) {
+        self.mark(STARTED | bits);
+        self.status.store(status, Relaxed);
+    }
+
     /// The first reason counts.
     pub fn set_reason(&self, reason: Reason) {
         let none = Reason::None as u8;
@@ -137,7 +146,7 @@ impl Exchange {
         PyString::new(py, &percent::decode(span.of(&self.incoming.bytes)))
     }
 
-    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let of = |span: Span| span.of(&self.incoming.bytes);
         self.incoming.head.fields.iter().map(move |field| (of(field.name), of(field.value)))
     }
@@ -343,6 +352,11 @@ impl Exchange {
     }
 
     #[getter]
+    fn status(&self) -> Option<u16> {
+        Some(self.status.load(Relaxed)).filter(|&status| status != 0)
+    }
+
+    #[getter]
     fn closed(&self) -> bool {
         self.is_ended()
     }
@@ -396,7 +410,7 @@ impl Exchange {
                 fields.push((name, value));
             }
         }
-        self.mark(STARTED);
+        self.begin(0, status);
         let rendered = reply::render(status, &fields);
         self.engine.borrow_mut(py).reactor.start(self.token, status, &rendered, length);
         Ok(())
@@ -410,9 +424,10 @@ impl Exchange {
         if this.is_ended() {
             return Ok(()); // The peer has gone.
         }
-        this.mark(STARTED | ENDED);
+        let answer = answer.borrow();
+        this.begin(ENDED, answer.status());
         let engine = this.engine.bind(py);
-        Engine::write_answer(engine, this.token, &answer.borrow());
+        Engine::write_answer(engine, this.token, &answer);
         Engine::pump_later(engine)
     }
 
@@ -440,7 +455,7 @@ impl Exchange {
             this.set_ended();
             return Err(socket::too_late());
         }
-        this.mark(STARTED | UPGRADED);
+        this.begin(UPGRADED, 101);
         Engine::pump_later(engine)?;
         Engine::opened(engine, this.token)
     }

@@ -22,6 +22,7 @@ mod socket;
 mod task;
 mod tie;
 mod tls;
+mod trace;
 
 /// The native half of megahertz; imported by `megahertz.engine.native` alone.
 #[pymodule(gil_used = true)]
@@ -29,6 +30,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     engine::register(module)?;
     socket::register(module)?;
+    trace::register(module)?;
     tls::register(module)?;
     probe::register(module)?;
     routes::register(module)?;

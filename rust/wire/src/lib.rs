@@ -2,7 +2,8 @@
 //!
 //! One idea a file: [`head`] reads a request's head, [`chunked`] a body's framing, [`reply`]
 //! writes a response's head, [`route`] finds who answers, [`query`] what is asked of them,
-//! [`refusal`] says why not, and [`websocket`] is what a connection may turn into.
+//! [`refusal`] says why not, [`trace`] which trace they belong to, and [`websocket`] is what a
+//! connection may turn into.
 #![forbid(unsafe_code)]
 
 pub mod chunked;
@@ -14,6 +15,7 @@ pub mod query;
 pub mod refusal;
 pub mod reply;
 pub mod route;
+pub mod trace;
 pub mod websocket;
 
 pub use chunked::Chunked;

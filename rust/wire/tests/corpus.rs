@@ -71,3 +71,8 @@ fn frames() {
 fn handshakes() {
     replay("handshake", laws::handshake);
 }
+
+#[test]
+fn traces() {
+    replay("trace", laws::trace);
+}

@@ -1,5 +1,5 @@
 //! The two steps of an ASGI request that cost most in Python: its scope, and a whole answer.
-use super::{ENDED, Exchange, STARTED, SURVIVES};
+use super::{ENDED, Exchange, SURVIVES};
 use crate::answer;
 use crate::calls::Object;
 use crate::engine::Engine;
@@ -61,7 +61,7 @@ fn asgi_answer(
     if this.is_started() || this.is_ended() || head_only {
         return Ok(false);
     }
-    this.mark(STARTED | ENDED);
+    this.begin(ENDED, status);
     let engine = this.engine.bind(py);
     Engine::send(engine, this.token, status, &rendered, &body);
     Engine::pump_later(engine)?;
