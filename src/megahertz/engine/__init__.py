@@ -17,6 +17,8 @@ from megahertz.engine.native import (
     Routes,
     Socket,
     SocketSettings,
+    TraceContext,
+    TraceSource,
     asgi_answer,
     asgi_is_sized,
     asgi_scope,
@@ -26,7 +28,7 @@ from megahertz.engine.native import (
 from megahertz.engine.owners import listeners
 from megahertz.engine.processors import bind_inherited, bindings, nodes, usable
 from megahertz.engine.server import Server
-from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Route, Service
+from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Failed, Observer, Route, Service
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import BACKLOG, bind, listen, places, queue_limit, url
 from megahertz.engine.statistics import ServerStatistics
@@ -47,12 +49,14 @@ __all__ = [
     "Endpoint",
     "Engine",
     "Exchange",
+    "Failed",
     "Health",
     "Journal",
     "Latencies",
     "Lifeline",
     "LoadRun",
     "Notifier",
+    "Observer",
     "Replay",
     "Route",
     "Routes",
@@ -64,6 +68,8 @@ __all__ = [
     "SocketSettings",
     "Supervisor",
     "Tls",
+    "TraceContext",
+    "TraceSource",
     "activated",
     "asgi_answer",
     "asgi_is_sized",

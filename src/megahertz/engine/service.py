@@ -2,13 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from megahertz.engine.native import Answer, Exchange
 
 Endpoint = Callable[..., Awaitable[Any] | Any]
 """`endpoint(exchange)`, or `endpoint()` where the route is bare; gives a coroutine or a value."""
 
+
+Failed = Callable[[Exchange, BaseException], Answer]
+"""The answer to a request whose handler raised: `Service.failed`."""
 
 WEBSOCKET = "(websocket)"
 """The method of routes that answer WebSockets: no token, so no client can send it as its own."""
@@ -37,6 +40,7 @@ class Route:
         streams: a body that has not come with its head is left to the endpoint
             (`Exchange.read`); otherwise the endpoint is called when it is whole.
         body_bytes: the most that a body may have, in place of `Limits.body_bytes`.
+        path: the pattern as it is written down, for people and observers.
     """
 
     methods: tuple[str, ...]
@@ -47,6 +51,21 @@ class Route:
     deadline: float | None = None
     streams: bool = False
     body_bytes: int | None = None
+    path: str = ""
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Sees every request of a route, from before its limits to its answer: a trace, a log."""
+
+    def observe(self, route: Route, failed: Failed) -> Endpoint:
+        """The endpoint around the route's, which may be bare; it is given the exchange always.
+
+        Args:
+            route: as it is without this observer.
+            failed: of the service; for who wants to know what an error is answered by.
+        """
+        ...
 
 
 class Service(Protocol):

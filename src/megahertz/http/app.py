@@ -6,7 +6,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from megahertz.engine import ANY, WEBSOCKET, Answer, Endpoint, Exchange, Route, worker_count
+from megahertz.engine import (
+    ANY,
+    WEBSOCKET,
+    Answer,
+    Endpoint,
+    Exchange,
+    Observer,
+    Route,
+    worker_count,
+)
 from megahertz.errors import BadRoute
 from megahertz.govern import Policy
 from megahertz.http.attend import compile_socket
@@ -50,7 +59,8 @@ class App(Router):
         lifespan: an async context manager function of the application, entered before the first
             request; a mapping that it yields begins every `request.state`.
         resources: opened in order before the lifespan, closed in reverse after it.
-        layers: what stands in front of every route, the outermost first.
+        layers: what stands in front of every route, the outermost first; observers (`Tracing`,
+            `Logs`) stand in front of all others, and of limits.
         dependencies: `Depends(...)` that are called before every handler, for what they do.
         debug: answers with the traceback of an unknown error; not for production.
         version: of the API that it serves.
@@ -73,7 +83,7 @@ class App(Router):
         policy: Policy | None = None,
         lifespan: Lifespan | None = None,
         resources: Iterable[Resource] = (),
-        layers: Iterable[Layer] = (),
+        layers: Iterable[Layer | Observer] = (),
         dependencies: Iterable[Any] = (),
         debug: bool = False,
         version: str = "0.1.0",
@@ -253,8 +263,13 @@ class App(Router):
 
 def _compiled(declared: Declared, around: Surroundings) -> Route:
     if declared.socket is None:
-        return compile_route(declared, around)
-    return compile_socket(declared, declared.socket, around)
+        route = compile_route(declared, around)
+    else:
+        route = compile_socket(declared, declared.socket, around)
+    route = replace(route, path=declared.path)
+    for observer in reversed(declared.observers):
+        route = replace(route, endpoint=observer.observe(route, around.app.failed), bare=False)
+    return route
 
 
 def _stems(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from megahertz.engine import ANY, WEBSOCKET
+from megahertz.engine import ANY, WEBSOCKET, Observer
 from megahertz.errors import BadRoute
 from megahertz.govern import Policy
 from megahertz.http.described import Described
@@ -30,6 +30,7 @@ class Declared:
         name: the handler's unless given.
         body_bytes: the most that a body may have; None: what the server's limits say.
         layers: the outermost first.
+        observers: in front of all else, the outermost first.
         dependencies: called before the handler, for what they do.
         described: what the documentation says of it.
         socket: how its WebSockets are attended; None for HTTP.
@@ -44,6 +45,7 @@ class Declared:
     name: str
     body_bytes: int | None = None
     layers: tuple[Layer, ...] = ()
+    observers: tuple[Observer, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
     described: Described = field(default_factory=Described)
     socket: Attendance | None = None

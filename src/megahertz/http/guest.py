@@ -59,6 +59,7 @@ class GuestExchange:
         self.params: tuple[str, ...] = ()
         self.started = self.closed = self.streamed = False
         self.left = False
+        self.status: int | None = None
         self.socket: GuestSocket | None = None
         self._receive, self._send = receive, send
         self._outgoing: deque[tuple[Message, int]] = deque()
@@ -317,6 +318,7 @@ class GuestExchange:
         if self.started or self.closed or not self.websocket:
             raise RuntimeError("the handshake is over, or its peer has gone")
         self.started = self.closed = True
+        self.status = 101
         fields = [(bytes(name).lower(), bytes(value)) for name, value in headers]
         chosen = [value.decode() for name, value in fields if name == b"sec-websocket-protocol"]
         self._put(
@@ -335,6 +337,7 @@ class GuestExchange:
         self._put({"type": "websocket.close", "code": 1000, "reason": ""})
 
     def _head(self, status: int, headers: Raw) -> None:
+        self.status = status
         prefix = "websocket." if self.websocket else ""
         kind = f"{prefix}http.response.start"
         self._put({"type": kind, "status": status, "headers": headers})

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from megahertz.engine import Answer, Exchange
+from megahertz.engine import Answer, Exchange, Observer
 from megahertz.errors import BadRoute
 from megahertz.http.background import Background, BackgroundTasks
 from megahertz.http.ends import Ends
@@ -37,6 +37,8 @@ def check(layer: Any) -> None:
     Raises:
         BadRoute: it is not callable, or would be taken for a layer by mistake.
     """
+    if isinstance(layer, Observer) and not isinstance(layer, type):
+        return
     name = getattr(layer, "__qualname__", repr(layer))
     if isinstance(layer, type) or not callable(layer):
         raise BadRoute(f"layer {name}: takes a function of the next handler, or an async generator")

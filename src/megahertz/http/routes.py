@@ -5,7 +5,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
-from megahertz.engine import ANY, WEBSOCKET, SocketSettings
+from megahertz.engine import ANY, WEBSOCKET, Observer, SocketSettings
 from megahertz.errors import BadRoute, BadSettings
 from megahertz.govern import Policy
 from megahertz.http.asgi import Asgi
@@ -65,7 +65,7 @@ class Router:
         prefix: str = "",
         *,
         policy: Policy | None = None,
-        layers: Iterable[Layer] = (),
+        layers: Iterable[Layer | Observer] = (),
         dependencies: Iterable[Any] = (),
         tags: Iterable[str] = (),
     ) -> None:
@@ -317,7 +317,8 @@ class Router:
             path=prefix + route.path,
             pattern=parse(prefix + route.path or "/"),
             policy=route.policy.over(self.policy),
-            layers=(*self._layers, *route.layers),
+            layers=(*(it for it in self._layers if not isinstance(it, Observer)), *route.layers),
+            observers=(*(it for it in self._layers if isinstance(it, Observer)), *route.observers),
             dependencies=(*self._dependencies, *route.dependencies),
             described=replace(
                 route.described, tags=tuple(dict.fromkeys((*self._tags, *route.described.tags)))

@@ -1,0 +1,9 @@
+"""What happens in a service, seen from the first minute."""
+
+from megahertz.engine import TraceContext
+from megahertz.observe.calls import calling
+from megahertz.observe.current import current
+from megahertz.observe.propagate import continued, extract, inject
+from megahertz.observe.tracing import Tracing
+
+__all__ = ["TraceContext", "Tracing", "calling", "continued", "current", "extract", "inject"]

@@ -1,0 +1,162 @@
+"""Traces across processes: into the headers of what is sent, out of those of what came.
+
+W3C Trace Context and Baggage, and B3 in one field or several (openzipkin/b3-propagation). Reading
+is native (`rust/wire/src/trace.rs`); what is malformed counts as not there. Writing is here.
+
+A carrier is what the protocol's client has: a mapping (HTTP headers, NATS, fields of a Redis
+stream), or a list of pairs, `(str, bytes)` as Kafka's clients want them or `(bytes, bytes)` as ASGI
+does.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+from megahertz.engine import TraceContext, TraceSource
+from megahertz.errors import BadSettings
+from megahertz.observe.current import CURRENT
+
+try:
+    from opentelemetry import context as api_context
+    from opentelemetry import trace as api_trace
+
+    from megahertz.observe import otel
+except ImportError:  # the extra `megahertz[otel]`: traces are carried without it
+    otel = None  # type: ignore[assignment]
+
+Format = Literal["w3c", "b3", "b3multi"]
+Carrier = MutableMapping[Any, Any] | list[Any]
+
+FORMATS = ("w3c", "b3", "b3multi")
+
+_SOURCE = TraceSource(0.0)
+
+
+class _Outgoing(NamedTuple):
+    """What is told to whom we ask."""
+
+    trace_id: str
+    span_id: str
+    flags: int
+    state: str
+    baggage: str
+
+
+def inject(headers: Carrier, *, formats: Sequence[Format] = ("w3c",)) -> None:
+    """Writes the current trace into `headers`; nothing where there is none.
+
+    Inside a recorded span the callee's parent is that span. The parent of a request that is not
+    recorded is a new id each time.
+
+    Args:
+        headers: changed in place; a field of the same name is replaced.
+        formats: `w3c` (traceparent, tracestate), `b3` (one field), `b3multi` (X-B3-...); `baggage`
+            goes with each of them.
+
+    Example:
+        >>> headers: dict[str, str] = {}
+        >>> inject(headers)
+    """
+    unknown = set(formats) - set(FORMATS)
+    if unknown:
+        raise BadSettings(f"inject(formats={list(formats)!r}): of {', '.join(FORMATS)}")
+    found = _outgoing()
+    if found is not None:
+        _write(headers, _fields(found, formats))
+
+
+def extract(headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> TraceContext | None:
+    """The trace that `headers` carry, in any of the formats; None where they carry none."""
+    return _SOURCE.read(_pairs(headers))
+
+
+@contextmanager
+def continued(
+    headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
+) -> Iterator[TraceContext | None]:
+    """Goes on with the trace of a message: inside, spans are its children, and `inject` tells it.
+
+        async for message in consumer:
+            with continued(message.headers or []):
+                await handle(message)
+
+    Gives None where the message carries none.
+    """
+    found = extract(headers)
+    if found is None:
+        yield None
+        return
+    token = CURRENT.set(found)
+    ours = None if otel is None else api_context.attach(otel.parent_context(found))
+    try:
+        yield found
+    finally:
+        CURRENT.reset(token)
+        if ours is not None:
+            api_context.detach(ours)
+
+
+def _outgoing() -> _Outgoing | None:
+    span = None if otel is None else api_trace.get_current_span()
+    if span is not None and not isinstance(span, otel.Unrecorded):
+        context = span.get_span_context()
+        if context.is_valid:
+            return _Outgoing(
+                f"{context.trace_id:032x}",
+                f"{context.span_id:016x}",
+                int(context.trace_flags) & 3,
+                context.trace_state.to_header(),
+                otel.baggage(),
+            )
+    found = CURRENT.get()
+    if found is None:
+        return None
+    carried = found.baggage if otel is None else otel.baggage()
+    return _Outgoing(found.trace_id, _SOURCE.span_id(), found.flags, found.state, carried)
+
+
+def _fields(found: _Outgoing, formats: Sequence[Format]) -> Iterator[tuple[str, str]]:
+    sampled = str(found.flags & 1)
+    if "w3c" in formats:
+        yield "traceparent", f"00-{found.trace_id}-{found.span_id}-{found.flags:02x}"
+        if found.state:
+            yield "tracestate", found.state
+    if "b3" in formats:
+        yield "b3", f"{found.trace_id}-{found.span_id}-{sampled}"
+    if "b3multi" in formats:
+        yield "X-B3-TraceId", found.trace_id
+        yield "X-B3-SpanId", found.span_id
+        yield "X-B3-Sampled", sampled
+    if found.baggage:
+        yield "baggage", found.baggage
+
+
+def _write(headers: Carrier, fields: Iterable[tuple[str, str]]) -> None:
+    if not isinstance(headers, list):
+        for name, value in fields:
+            headers[name] = value
+        return
+    raw = bool(headers) and isinstance(headers[0][0], bytes)
+    for name, value in fields:
+        key: Any = name.lower().encode() if raw else name
+        known = name.lower()
+        headers[:] = [pair for pair in headers if _text(pair[0]).lower() != known]
+        headers.append((key, value.encode("latin-1")))
+
+
+def _pairs(headers: Any) -> list[tuple[bytes, bytes]]:
+    items = headers.items() if isinstance(headers, Mapping) else headers
+    return [
+        (_octets(name), _octets(value))
+        for name, values in items
+        for value in (values if isinstance(values, list | tuple) else [values])
+        if isinstance(name, str | bytes) and isinstance(value, str | bytes)
+    ]
+
+
+def _octets(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("latin-1")

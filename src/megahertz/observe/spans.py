@@ -1,0 +1,188 @@
+"""Spans of requests by the SDK of OpenTelemetry; imported where it is installed.
+
+Attributes are those of its stable HTTP conventions (opentelemetry.io/docs/specs/semconv/http,
+"HTTP server span").
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+
+from opentelemetry import context, trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from megahertz.engine import WEBSOCKET, Answer, Exchange, Failed, Route, TraceContext
+from megahertz.observe import otel
+from megahertz.observe.secrets import Secrets
+
+CHOSEN: ContextVar[TraceContext | None] = ContextVar("megahertz-chosen", default=None)
+"""The request whose span is being made."""
+
+
+class Ids(RandomIdGenerator):
+    """Ids of spans: those that we have chosen where a request begins, else random ones."""
+
+    def generate_trace_id(self) -> int:
+        """Of a trace that begins here."""
+        chosen = CHOSEN.get()
+        return super().generate_trace_id() if chosen is None else chosen.numbers[0]
+
+    def generate_span_id(self) -> int:
+        """Of a span."""
+        chosen = CHOSEN.get()
+        return super().generate_span_id() if chosen is None else chosen.numbers[1]
+
+    def is_trace_id_random(self) -> bool:
+        """All of its bits are."""
+        return True
+
+
+def provider_of(
+    exporter: SpanExporter, sample: float, resource: Resource, queue: int
+) -> TracerProvider:
+    """A provider whose sampler decides as the engine does, and whose exporter has a thread.
+
+    Args:
+        exporter: called in that thread.
+        sample: of traces of users' own that begin outside of requests.
+        resource: on every span.
+        queue: spans that wait for the exporter; the oldest are dropped when it is full.
+    """
+    provider = TracerProvider(
+        sampler=ParentBased(TraceIdRatioBased(sample)),
+        resource=resource,
+        id_generator=Ids(),
+        shutdown_on_exit=False,
+    )
+    batch = min(512, queue)  # the SDK's own, of a queue of 2,048
+    processor = BatchSpanProcessor(exporter, max_queue_size=queue, max_export_batch_size=batch)
+    provider.add_span_processor(processor)
+    return provider
+
+
+class Spans:
+    """Makes the spans of requests.
+
+    Args:
+        provider: of the SDK.
+        secrets: what is hidden in query strings.
+    """
+
+    def __init__(self, provider: trace.TracerProvider, secrets: Secrets) -> None:
+        self._tracer = provider.get_tracer("megahertz")
+        self._secrets = secrets
+
+    async def run(
+        self,
+        found: TraceContext,
+        call: Callable[[Exchange], Awaitable[Any] | Any],
+        failed: Failed,
+    ) -> Any:
+        """Answers a request inside a span of its own."""
+        exchange, route = found.exchange, found.route
+        span = self._begin(found, exchange, route)
+        try:
+            value = call(exchange)
+            value = await value if inspect.isawaitable(value) else value
+        except Exception as error:
+            if exchange.started or exchange.closed:
+                _end(span, exchange.status, error, broken=True)
+                raise
+            # In here, so that what it logs is of this span, and the status is known.
+            answer = failed(exchange, error)
+            _end(span, answer.status_code, error)
+            return answer
+        except BaseException as error:
+            _end(span, exchange.status, error, broken=True)
+            raise
+        _end(span, status_of(exchange, value, route), None)
+        return value
+
+    def _begin(self, found: TraceContext, exchange: Exchange, route: Route) -> Span:
+        parent = otel.parent_context(found)
+        token = CHOSEN.set(found)
+        try:
+            span = self._tracer.start_span(
+                f"{method(exchange, route)} {route.path}",
+                parent,
+                SpanKind.SERVER,
+                dict(self._attributes(exchange, route)),
+            )
+        finally:
+            CHOSEN.reset(token)
+        # Not detached: the context is the request's own, and ends with it.
+        context.attach(trace.set_span_in_context(span, parent))
+        return span
+
+    def _attributes(self, exchange: Exchange, route: Route) -> Iterable[tuple[str, Any]]:
+        known = method(exchange, route)
+        yield "http.request.method", known
+        if known == "_OTHER":
+            yield "http.request.method_original", exchange.method
+        yield "url.scheme", "https" if exchange.secure else "http"
+        yield "url.path", exchange.raw_path.decode("latin-1")
+        if exchange.query:
+            yield "url.query", self._secrets.query(exchange.query.decode("latin-1"))
+        yield "http.route", route.path
+        yield "network.protocol.version", exchange.version
+        yield from _addresses(exchange)
+        agent = exchange.header("user-agent")
+        if agent is not None:
+            yield "user_agent.original", agent
+
+
+METHODS = frozenset(
+    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
+)
+"""What the conventions know; any other is `_OTHER`, since clients choose it."""
+
+
+def method(exchange: Exchange, route: Route) -> str:
+    """For names and attributes."""
+    if WEBSOCKET in route.methods:
+        return "GET"
+    return exchange.method if exchange.method in METHODS else "_OTHER"
+
+
+def _addresses(exchange: Exchange) -> Iterable[tuple[str, Any]]:
+    host, _, port = (exchange.header("host") or "").rpartition(":")
+    if not host or not port.isdigit():
+        host, port = exchange.header("host") or "", ""
+    if host:
+        yield "server.address", host
+    if port:
+        yield "server.port", int(port)
+    peer = exchange.peer
+    if peer is not None:
+        yield "client.address", peer[0]
+        yield "client.port", peer[1]
+
+
+def status_of(exchange: Exchange, value: Any, route: Route) -> int:
+    """Of the answer that the engine makes of `value`, unless one has begun."""
+    if exchange.status is not None:
+        return exchange.status
+    if isinstance(value, Answer):
+        return value.status_code
+    return 204 if value is None else route.status
+
+
+def _end(
+    span: Span, status: int | None, error: BaseException | None, *, broken: bool = False
+) -> None:
+    if status is not None:
+        span.set_attribute("http.response.status_code", status)
+    if error is not None and (broken or status is None or status >= 500):
+        span.record_exception(error)
+        span.set_attribute("error.type", type(error).__qualname__)
+        span.set_status(Status(StatusCode.ERROR, str(error)))
+    elif status is not None and status >= 500:
+        span.set_attribute("error.type", str(status))
+        span.set_status(Status(StatusCode.ERROR))
+    span.end()

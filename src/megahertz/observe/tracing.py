@@ -1,0 +1,192 @@
+"""Traces of requests: read or begun by the engine, recorded for a share of them.
+
+Theory: what most requests of a traced service need is their trace carried on, not recorded. So
+the decision is made first and natively, from the caller's flag or the trace id
+(`rust/bind/src/trace.rs`); only then, for the share that is recorded, Python makes a span. A route
+of a health check carries its trace and records nothing.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from megahertz.engine import Endpoint, Exchange, Failed, Route, TraceSource
+from megahertz.errors import BadSettings, Misused
+from megahertz.observe.current import CURRENT
+from megahertz.observe.secrets import Secrets
+
+HEALTH = ("/health", "/healthz", "/live", "/livez", "/ready", "/readyz", "/ping")
+"""Paths of routes that orchestrators and balancers ask every few seconds."""
+
+QUEUE = 2048
+"""Spans that wait for the exporter (OpenTelemetry's OTEL_BSP_MAX_QUEUE_SIZE: 2,048)."""
+
+LAST_SPANS = 5.0
+"""Seconds at the end for what still waits; Kubernetes grants 30 to everything."""
+
+
+class Tracing:
+    """A layer: `App(layers=[Tracing(0.01, exporter="http://collector:4318")])`.
+
+    The traces of all requests are carried (`inject`); the spans of a share of them are recorded and
+    sent. `trace.get_current_span()` of OpenTelemetry's API works in handlers, and spans made
+    there are children of the request's.
+
+    Args:
+        sample: of traces that begin here, the share that is recorded; of others the caller has
+            decided.
+        exporter: where spans go: the address of a collector, `http://host:4318` (OTLP over
+            HTTP) or `grpc://host:4317` (OTLP over gRPC; `grpcs://` with TLS), or an exporter of
+            OpenTelemetry's SDK. None: they are not recorded.
+        provider: of OpenTelemetry, in place of one made for `exporter`; its trace ids are its own.
+        service: the name that spans are shown under; OTEL_SERVICE_NAME where it is not given.
+        resource: further attributes of every span, as `{"deployment.environment.name": "live"}`.
+        skip: paths of routes, as they are written, that are not recorded, nor what they call,
+            whatever the caller has decided.
+        queue: spans that wait for the exporter; when it is full the oldest are dropped.
+        secrets: what else must not be shown in `url.query`, by parts of names.
+
+    Raises:
+        BadSettings: a share outside of 0 to 1, or an address that is none.
+        Misused: OpenTelemetry is not installed.
+    """
+
+    def __init__(
+        self,
+        sample: float = 0.01,
+        *,
+        exporter: Any = None,
+        provider: Any = None,
+        service: str | None = None,
+        resource: Mapping[str, Any] | None = None,
+        skip: Iterable[str] = HEALTH,
+        queue: int = QUEUE,
+        secrets: Iterable[str] = (),
+    ) -> None:
+        if not 0 <= sample <= 1:
+            raise BadSettings(f"Tracing(sample={sample!r}): a share from 0 to 1")
+        if exporter is not None and provider is not None:
+            raise BadSettings("Tracing: an exporter or a provider, not both")
+        if queue < 1:
+            raise BadSettings(f"Tracing(queue={queue!r}): at least 1")
+        self._skip = frozenset(skip)
+        self._source = TraceSource(sample)
+        self._silent = TraceSource(0.0, never=True)
+        if exporter is not None:
+            provider = _provider(exporter, sample, service, dict(resource or {}), queue)
+        self.provider = provider
+        self._spans = None if provider is None else _spans(provider, Secrets(secrets))
+        self._attach = _attach()
+
+    def observe(self, route: Route, failed: Failed) -> Endpoint:
+        """The route's endpoint with its trace around it."""
+        inner, bare = route.endpoint, route.bare
+        of = self._silent.of if route.path in self._skip else self._source.of
+        spans, set_current, attach = self._spans, CURRENT.set, self._attach
+
+        def call(exchange: Exchange) -> Any:
+            return inner() if bare else inner(exchange)
+
+        def endpoint(exchange: Exchange) -> Any:
+            found = of(exchange, route)
+            set_current(found)
+            if found.sampled and spans is not None:
+                return spans.run(found, call, failed)
+            if attach is not None:
+                attach(found)
+            return inner() if bare else inner(exchange)
+
+        return endpoint
+
+    async def __aenter__(self) -> "Tracing":
+        """Becomes the provider of OpenTelemetry's API where the process has none yet."""
+        if self.provider is not None:
+            from opentelemetry import trace
+
+            if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+                trace.set_tracer_provider(self.provider)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.flush()
+
+    async def flush(self, timeout: float = LAST_SPANS) -> bool:
+        """Sends what waits; whether that was done in `timeout` seconds."""
+        flush = getattr(self.provider, "force_flush", None)
+        if flush is None:
+            return True
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def work() -> None:
+            try:
+                flush()
+            finally:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(done.set)
+
+        # A thread of its own, which nobody joins: a collector that is gone must not hold the stop.
+        threading.Thread(target=work, name="tracing-flush", daemon=True).start()
+        try:
+            async with asyncio.timeout(timeout):
+                await done.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _attach() -> Any:
+    try:
+        from megahertz.observe import otel
+    except ImportError:
+        return None
+    return otel.attach_unrecorded
+
+
+def _spans(provider: Any, secrets: Secrets) -> Any:
+    try:
+        from megahertz.observe.spans import Spans
+    except ImportError as error:
+        raise _missing("opentelemetry-sdk") from error
+    return Spans(provider, secrets)
+
+
+def _provider(
+    exporter: Any, sample: float, service: str | None, resource: dict[str, Any], queue: int
+) -> Any:
+    try:
+        from opentelemetry.sdk.resources import Resource
+
+        from megahertz.observe.spans import provider_of
+    except ImportError as error:
+        raise _missing("opentelemetry-sdk") from error
+    if service is not None:
+        resource["service.name"] = service
+    if isinstance(exporter, str):
+        exporter = _exporter(exporter)
+    return provider_of(exporter, sample, Resource.create(resource), queue)
+
+
+def _exporter(address: str) -> Any:
+    scheme, _, rest = address.partition("://")
+    if not rest or scheme not in ("http", "https", "grpc", "grpcs"):
+        raise BadSettings(
+            f"Tracing(exporter={address!r}): an address like http://127.0.0.1:4318 (OTLP over "
+            "HTTP) or grpc://127.0.0.1:4317"
+        )
+    try:
+        if scheme.startswith("http"):
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+            return OTLPSpanExporter(endpoint=f"{address.rstrip('/')}/v1/traces")
+        from opentelemetry.exporter.otlp.proto.grpc import trace_exporter
+
+        return trace_exporter.OTLPSpanExporter(endpoint=rest, insecure=scheme == "grpc")
+    except ImportError as error:
+        kind = "http" if scheme.startswith("http") else "grpc"
+        raise _missing(f"opentelemetry-exporter-otlp-proto-{kind}") from error
+
+
+def _missing(package: str) -> Misused:
+    extra = "otel-grpc" if package.endswith("grpc") else "otel"
+    return Misused(f"Tracing needs {package}: pip install 'megahertz[{extra}]'")
