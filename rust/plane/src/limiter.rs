@@ -1,0 +1,172 @@
+//! A law applied to cells that all workers see: one for everybody, or one a key.
+//!
+//! # Keys
+//! A table of sets of four, each set a cache line: the key's hash and its word. Nothing is ever
+//! locked or removed. A cell whose word is spent says no more than an empty one, so it is simply
+//! taken over; when none of a set is, the one that has booked least is, and counted as forgotten.
+//!
+//! Two words, so a reader may see a new key beside the old word. A spent word changes nothing for
+//! the new key, one that was taken from somebody makes it stricter, never looser. Who has booked on
+//! a cell looks at its key again: if it was taken over meanwhile, the booking is the new key's loss
+//! (one call), and is made again elsewhere.
+//!
+//! # Rejected
+//! A list for least recently used: an order that all workers agree on is a lock, or a fourth of the
+//! requests' time (memcached's long way from its LRU lock to segments). What has booked least is
+//! what has been idle longest, or was slowest: the same for a limiter.
+use crate::directory::Kind;
+use crate::law::{Decision, Law};
+use crate::parts::Parts;
+use crate::segment::{Block, Broken, LINE};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+const STRIDE: usize = LINE / 8;
+const WAYS: usize = 4;
+const SET: usize = WAYS * 2;
+
+const ADMITTED: usize = 0;
+const REFUSED: usize = 1;
+const FORGOTTEN: usize = 2;
+
+/// Calls by outcome, and keys that were forgotten for want of room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Went through.
+    pub admitted: u64,
+    /// Did not.
+    pub refused: u64,
+    /// Evicted while they still meant something.
+    pub forgotten: u64,
+}
+
+/// A rate limit.
+pub struct Limiter {
+    law: Law,
+    block: Block,
+    /// Sets of the table.
+    sets: usize,
+    parts: usize,
+    part: usize,
+}
+
+impl Limiter {
+    /// The limiter of that name; `keys` of it at once, none where all calls count together.
+    pub fn new(parts: &Parts, name: &str, law: Law, keys: usize) -> Result<Limiter, Broken> {
+        let (segment, sets) = (parts.segment(), keys.div_ceil(WAYS).next_power_of_two());
+        let sets = if keys == 0 { 0 } else { sets };
+        let all = segment.parts();
+        let count = STRIDE + all * STRIDE + sets * SET;
+        let block = segment.block(Kind::Limiter, name, count)?;
+        Ok(Limiter { law, block, sets, parts: all, part: parts.part() })
+    }
+
+    /// The law.
+    pub fn law(&self) -> Law {
+        self.law
+    }
+
+    /// Decides on a call that counts together with all others.
+    pub fn acquire(&self, cost: u64, now: u64) -> Decision {
+        let words = self.block.words();
+        let (decision, _) = book(self.law, &words[0], cost, now);
+        self.count(words, decision)
+    }
+
+    /// Decides on a call of one key's.
+    pub fn acquire_for(&self, key: &[u8], cost: u64, now: u64) -> Decision {
+        if self.sets == 0 {
+            return self.acquire(cost, now);
+        }
+        let words = self.block.words();
+        let key = self.block.segment().hash(key).max(1);
+        loop {
+            let cell = self.cell_of(words, key, now);
+            let (decision, _) = book(self.law, &cell[1], cost, now);
+            if !decision.admitted || cell[0].load(Acquire) == key {
+                return self.count(words, decision);
+            }
+        }
+    }
+
+    fn cell_of<'a>(&self, words: &'a [AtomicU64], key: u64, now: u64) -> &'a [AtomicU64] {
+        loop {
+            // Two sets to choose from (Azar et al., 1994): keys are forgotten only when nearly all
+            // of the table is in use.
+            let sets = [key >> 32, key].map(|hash| self.set(words, hash));
+            let mut victim: Option<(&[AtomicU64], u64, u64, u64)> = None;
+            for cell in sets.iter().flat_map(|set| set.chunks_exact(2)) {
+                let owner = cell[0].load(Acquire);
+                if owner == key {
+                    return cell;
+                }
+                let word = cell[1].load(Relaxed);
+                let weight =
+                    if self.law.is_spent(word, now) { 0 } else { self.law.weight(word, now) + 1 };
+                if victim.is_none_or(|(.., least)| weight < least) {
+                    victim = Some((cell, owner, word, weight));
+                }
+            }
+            let Some((cell, owner, word, weight)) = victim else { continue };
+            if cell[0].compare_exchange(owner, key, AcqRel, Relaxed).is_ok() {
+                if weight > 0 {
+                    self.part(words)[FORGOTTEN].fetch_add(1, Relaxed);
+                    // Fails where somebody has booked on it: then the debt is inherited.
+                    let _ = cell[1].compare_exchange(word, 0, AcqRel, Relaxed);
+                }
+                return cell;
+            }
+        }
+    }
+
+    fn set<'a>(&self, words: &'a [AtomicU64], hash: u64) -> &'a [AtomicU64] {
+        // The table begins on a line, and a set is half of one.
+        let at = STRIDE + self.parts * STRIDE + hash as usize % self.sets * SET;
+        &words[at..at + SET]
+    }
+
+    fn part<'a>(&self, words: &'a [AtomicU64]) -> &'a [AtomicU64] {
+        let at = STRIDE + self.part * STRIDE;
+        &words[at..at + STRIDE]
+    }
+
+    fn count(&self, words: &[AtomicU64], decision: Decision) -> Decision {
+        let which = if decision.admitted { ADMITTED } else { REFUSED };
+        self.part(words)[which].fetch_add(1, Relaxed);
+        decision
+    }
+
+    /// Of all workers.
+    pub fn counts(&self) -> Counts {
+        let words = self.block.words();
+        let sum = |which: usize| {
+            let parts =
+                (0..self.parts).map(|part| words[STRIDE + part * STRIDE + which].load(Relaxed));
+            parts.sum()
+        };
+        Counts { admitted: sum(ADMITTED), refused: sum(REFUSED), forgotten: sum(FORGOTTEN) }
+    }
+
+    /// Keys that mean something at `now`.
+    pub fn keys(&self, now: u64) -> usize {
+        let table = &self.block.words()[STRIDE + self.parts * STRIDE..];
+        let known = |cell: &&[AtomicU64]| {
+            cell[0].load(Relaxed) != 0 && !self.law.is_spent(cell[1].load(Relaxed), now)
+        };
+        table.chunks_exact(2).filter(known).count()
+    }
+}
+
+fn book(law: Law, cell: &AtomicU64, cost: u64, now: u64) -> (Decision, u64) {
+    let mut word = cell.load(Relaxed);
+    loop {
+        let decision = law.decide(word, cost, now);
+        if decision.next == word {
+            return (decision, word);
+        }
+        match cell.compare_exchange_weak(word, decision.next, AcqRel, Relaxed) {
+            Ok(_) => return (decision, word),
+            Err(seen) => word = seen,
+        }
+    }
+}
