@@ -528,6 +528,104 @@ class Engine:
     def statistics(self) -> dict[str, int]:
         """Counters since the start and gauges of now, by name."""
 
+# --- plane.rs ---
+
+@final
+class Plane:
+    """Memory that the workers of a server share: limits, breakers, counters, refusals.
+
+    Without a descriptor it is this process's own. With one it is another's, of which this process
+    claims a part (PlaneUnusable: all are taken), or, with `look`, only reads.
+    """
+
+    def __new__(cls, fd: int | None = None, *, look: bool = False) -> Plane: ...
+    @staticmethod
+    def shared(parts: int) -> Plane:
+        """One that as many processes may open by its `fileno`; this one has no part of it."""
+    def fileno(self) -> int | None: ...
+    def owners(self) -> list[tuple[int, int, int]]:
+        """Part, process and since when (nanoseconds, monotonic) of each owner alive."""
+    def bury(self, pid: int) -> None:
+        """A process has ended: what it said of itself counts no more, what it counted stays."""
+    def tallies(
+        self,
+    ) -> list[tuple[str, int, int, list[int], list[tuple[int, int]], list[int]]]:
+        """Of each route: name, requests that run, nanoseconds of all that ended, those that ended
+        by class (gone, 1xx ... 5xx), refused and observed by rule, and by bucket of latency."""
+    def refusals(self) -> list[tuple[int, int, bool, str, str, list[float]]]:
+        """The last, newest first: nanoseconds, rule, whether only observed, id, route, figures."""
+    @staticmethod
+    def bounds() -> list[int]:
+        """The nanoseconds below which the latencies of each bucket are."""
+
+@final
+class Limiter:
+    """A rate limit in a plane: the same name is the same limit in all its processes.
+
+    Args:
+        plane: where.
+        name: what it limits.
+        law: "gcra" (admits or refuses), "leaky" (gives turns), "window" (counts in windows).
+        rate: calls.
+        per: seconds.
+        burst: calls at once; of "leaky", calls that may wait.
+        keys: remembered at once; 0: all calls count together.
+    """
+
+    def __new__(
+        cls,
+        plane: Plane,
+        name: str,
+        law: str,
+        *,
+        rate: float,
+        per: float = 1.0,
+        burst: int = 1,
+        keys: int = 0,
+    ) -> Limiter: ...
+    def acquire(self, key: str | None = None, cost: int = 1, now: int | None = None) -> float:
+        """0.0: admitted. Above: seconds until it would be. Below: admitted, after so many seconds.
+        `now`: nanoseconds of the monotonic clock."""
+    def statistics(self, now: int | None = None) -> tuple[int, int, int, int]:
+        """Admitted, refused, keys that mean something, keys forgotten for want of room."""
+
+@final
+class BreakerCell:
+    """A circuit breaker in a plane.
+
+    Args:
+        plane: where.
+        name: what it protects.
+        failures: up to 1.0 the share of at least `calls`; above, a number.
+        calls: that tell something.
+        open: seconds until a probe may go.
+        window: seconds that are looked at.
+        k: adaptive, with this factor, instead of `failures`.
+    """
+
+    def __new__(
+        cls,
+        plane: Plane,
+        name: str,
+        *,
+        failures: float = 0.6,
+        calls: int = 100,
+        open: float = 2.0,
+        window: float = 10.0,
+        k: float | None = None,
+    ) -> BreakerCell: ...
+    def enter(self, now: int | None = None) -> int:
+        """0: go. 1: go, as the probe. 2: refused."""
+    def leave(
+        self, how: int, ok: bool, *, began: int | None = None, now: int | None = None
+    ) -> None:
+        """How a call that went came out."""
+    def abandon(self, how: int, *, now: int | None = None) -> None:
+        """It ended without telling anything: its caller left."""
+    def state(self, now: int | None = None) -> tuple[float, float, int, int, int, int]:
+        """Seconds until it may close (0.0: closed), share refused, calls and failures in the
+        window, times opened, calls refused."""
+
 # --- journal.rs ---
 
 @final

@@ -313,6 +313,12 @@ class Internal(MegahertzError):
     code = "internal"
 
 
+class PlaneUnusable(Internal):
+    """The memory that workers share is full, of another version, or only looked at."""
+
+    code = "plane_unusable"
+
+
 class JournalFailed(Internal):
     """The disk under a journal failed: nothing more is acknowledged until a restart."""
 

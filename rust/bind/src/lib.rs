@@ -14,6 +14,7 @@ mod exchange;
 mod journal;
 mod limits;
 mod load;
+mod plane;
 mod probe;
 mod proxies;
 mod routes;
@@ -36,6 +37,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     routes::register(module)?;
     convert::register(module)?;
     exchange::asgi::register(module)?;
+    plane::register(module)?;
     journal::register(module)?;
     load::register(module)?;
     // The stub is the list of names, and stubtest compares the two.

@@ -16,6 +16,7 @@
 use crate::directory::Kind;
 use crate::parts::Parts;
 use crate::segment::{Block, Broken, LINE};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
@@ -69,13 +70,14 @@ pub struct Breaker {
     bucket: u64,
     block: Block,
     parts: usize,
-    part: usize,
+    /// Ours, for as long as we write.
+    own: Arc<Parts>,
 }
 
 impl Breaker {
     /// The breaker of that name: looks at the last `window` nanoseconds, stays open for `open`.
     pub fn new(
-        parts: &Parts,
+        parts: &Arc<Parts>,
         name: &str,
         rule: Rule,
         open: u64,
@@ -85,7 +87,7 @@ impl Breaker {
         let all = segment.parts();
         let block = segment.block(Kind::Breaker, name, STRIDE * (1 + all))?;
         let bucket = (window / BUCKETS as u64).max(1);
-        Ok(Breaker { rule, open: open.max(1), bucket, block, parts: all, part: parts.part() })
+        Ok(Breaker { rule, open: open.max(1), bucket, block, parts: all, own: Arc::clone(parts) })
     }
 
     /// Asks whether a call may go.
@@ -96,7 +98,7 @@ impl Breaker {
             Rule::Ratio(..) | Rule::Count(_) => self.enter_open(words, now),
         };
         if pass == Pass::Refused {
-            row(words, self.part)[AT_REFUSED].fetch_add(1, Relaxed);
+            row(words, self.own.part())[AT_REFUSED].fetch_add(1, Relaxed);
         }
         pass
     }
@@ -144,7 +146,7 @@ impl Breaker {
 
     /// Uniform in [0, 1): splitmix64 (Steele et al., 2014) over the time and the refusals.
     fn draw(&self, words: &[AtomicU64], now: u64) -> f64 {
-        let refused = row(words, self.part)[AT_REFUSED].load(Relaxed);
+        let refused = row(words, self.own.part())[AT_REFUSED].load(Relaxed);
         let mut x = now.wrapping_add(refused.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -195,7 +197,7 @@ impl Breaker {
 
     fn record(&self, words: &[AtomicU64], ok: bool, now: u64) {
         let number = now / self.bucket;
-        let cell = &row(words, self.part)[number as usize % BUCKETS];
+        let cell = &row(words, self.own.part())[number as usize % BUCKETS];
         let number = number & NUMBER;
         let update = |word: u64| {
             let (calls, failed) =

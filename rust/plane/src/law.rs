@@ -93,15 +93,8 @@ impl Law {
         }
     }
 
-    /// Whether a word says no more than that nobody came.
-    pub fn is_spent(&self, word: u64, now: u64) -> bool {
-        match *self {
-            Law::Meter { .. } | Law::Queue { .. } => word <= now,
-            Law::Window { length, .. } => age(word, now / length) > 1,
-        }
-    }
-
-    /// Nanoseconds of the future that a word has booked: who has least loses least.
+    /// How much a word still says: who is forgotten with the least loses least, and zero is what a
+    /// word says of somebody never seen.
     pub fn weight(&self, word: u64, now: u64) -> u64 {
         match *self {
             Law::Meter { .. } | Law::Queue { .. } => word.saturating_sub(now),

@@ -18,6 +18,7 @@ use crate::directory::Kind;
 use crate::law::{Decision, Law};
 use crate::parts::Parts;
 use crate::segment::{Block, Broken, LINE};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
@@ -47,18 +48,19 @@ pub struct Limiter {
     /// Sets of the table.
     sets: usize,
     parts: usize,
-    part: usize,
+    /// Ours, for as long as we write.
+    own: Arc<Parts>,
 }
 
 impl Limiter {
     /// The limiter of that name; `keys` of it at once, none where all calls count together.
-    pub fn new(parts: &Parts, name: &str, law: Law, keys: usize) -> Result<Limiter, Broken> {
+    pub fn new(parts: &Arc<Parts>, name: &str, law: Law, keys: usize) -> Result<Limiter, Broken> {
         let (segment, sets) = (parts.segment(), keys.div_ceil(WAYS).next_power_of_two());
         let sets = if keys == 0 { 0 } else { sets };
         let all = segment.parts();
         let count = STRIDE + all * STRIDE + sets * SET;
         let block = segment.block(Kind::Limiter, name, count)?;
-        Ok(Limiter { law, block, sets, parts: all, part: parts.part() })
+        Ok(Limiter { law, block, sets, parts: all, own: Arc::clone(parts) })
     }
 
     /// The law.
@@ -101,8 +103,7 @@ impl Limiter {
                     return cell;
                 }
                 let word = cell[1].load(Relaxed);
-                let weight =
-                    if self.law.is_spent(word, now) { 0 } else { self.law.weight(word, now) + 1 };
+                let weight = self.law.weight(word, now);
                 if victim.is_none_or(|(.., least)| weight < least) {
                     victim = Some((cell, owner, word, weight));
                 }
@@ -126,7 +127,7 @@ impl Limiter {
     }
 
     fn part<'a>(&self, words: &'a [AtomicU64]) -> &'a [AtomicU64] {
-        let at = STRIDE + self.part * STRIDE;
+        let at = STRIDE + self.own.part() * STRIDE;
         &words[at..at + STRIDE]
     }
 
@@ -151,7 +152,7 @@ impl Limiter {
     pub fn keys(&self, now: u64) -> usize {
         let table = &self.block.words()[STRIDE + self.parts * STRIDE..];
         let known = |cell: &&[AtomicU64]| {
-            cell[0].load(Relaxed) != 0 && !self.law.is_spent(cell[1].load(Relaxed), now)
+            cell[0].load(Relaxed) != 0 && self.law.weight(cell[1].load(Relaxed), now) > 0
         };
         table.chunks_exact(2).filter(known).count()
     }

@@ -82,7 +82,14 @@ impl Parts {
         Ok(())
     }
 
-    /// The generation that gauges of a part must bear.
+    /// The generations that gauges must bear to count, by part.
+    pub fn generations(segment: &Arc<Segment>) -> Result<Vec<u64>, Broken> {
+        let block = table(segment)?;
+        let all = (0..segment.parts()).map(|part| row(&block, part)[AT_GENERATION].load(Relaxed));
+        Ok(all.collect())
+    }
+
+    /// That of one part.
     pub(crate) fn generation_of(&self, part: usize) -> u64 {
         row(&self.block, part)[AT_GENERATION].load(Relaxed)
     }

@@ -1,7 +1,7 @@
 //! The last refusals, each with the figures of its moment: what `mhz explain` reads.
 use crate::directory::Kind;
-use crate::parts::Parts;
-use crate::segment::{Block, Broken};
+use crate::segment::{Block, Broken, Segment};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -45,9 +45,9 @@ pub struct Refusals {
 
 impl Refusals {
     /// The segment's.
-    pub fn new(parts: &Parts) -> Result<Refusals, Broken> {
+    pub fn of(segment: &Arc<Segment>) -> Result<Refusals, Broken> {
         let count = NEXT + RECORDS * WORDS;
-        Ok(Refusals { block: parts.segment().block(Kind::Refusals, "refusals", count)? })
+        Ok(Refusals { block: segment.block(Kind::Refusals, "refusals", count)? })
     }
 
     fn record(&self, turn: u64) -> &[AtomicU64] {
@@ -116,8 +116,6 @@ fn text(words: &[AtomicU64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segment::Segment;
-    use std::sync::Arc;
 
     fn record(number: u64) -> Record {
         Record {
@@ -133,7 +131,7 @@ mod tests {
     #[test]
     fn the_newest_come_first_and_the_oldest_go() {
         let segment = Arc::new(Segment::private(8 << 20).unwrap());
-        let refusals = Refusals::new(&Parts::claim(&segment).unwrap()).unwrap();
+        let refusals = Refusals::of(&segment).unwrap();
         assert!(refusals.read().is_empty());
         for number in 0..RECORDS as u64 + 10 {
             refusals.push(&record(number));
@@ -147,7 +145,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_cut() {
         let segment = Arc::new(Segment::private(8 << 20).unwrap());
-        let refusals = Refusals::new(&Parts::claim(&segment).unwrap()).unwrap();
+        let refusals = Refusals::of(&segment).unwrap();
         refusals.push(&Record { id: "x".repeat(100), route: String::new(), ..record(1) });
         let all = refusals.read();
         assert_eq!((all[0].id.len(), all[0].route.as_str()), (40, ""));

@@ -27,6 +27,7 @@ const SUB_BITS: u32 = 4;
 const SUB: u64 = 1 << SUB_BITS;
 
 const RUNNING_BITS: u32 = 32;
+const RUNNING: u64 = (1 << RUNNING_BITS) - 1;
 
 /// The bucket of a latency in nanoseconds.
 pub fn bucket_of(nanoseconds: u64) -> usize {
@@ -91,6 +92,12 @@ impl Tally {
         Ok(Tally { block, parts: all, part: parts.part(), generation: parts.generation() })
     }
 
+    /// One to read, over the block of a directory's entry; none where it has another length.
+    pub fn over(block: Block, parts: usize) -> Option<Tally> {
+        let fits = block.words().len() == STRIDE * parts;
+        fits.then_some(Tally { block, parts, part: 0, generation: 0 })
+    }
+
     fn page(&self, part: usize) -> &[AtomicU64] {
         &self.block.words()[part * STRIDE..(part + 1) * STRIDE]
     }
@@ -101,20 +108,20 @@ impl Tally {
         let generation = self.generation << RUNNING_BITS;
         let word = running.load(Relaxed);
         // A gauge of a dead owner's is nobody's.
-        let next = if word >> RUNNING_BITS == self.generation & 0xffff_ffff {
+        let next = if word >> RUNNING_BITS == self.generation & RUNNING {
             word + 1
         } else {
             generation | 1
         };
         running.store(next, Release);
-        next & ((1 << RUNNING_BITS) - 1)
+        next & RUNNING
     }
 
     /// It has ended after so many nanoseconds.
     pub fn leave(&self, outcome: Outcome, nanoseconds: u64) {
         let page = self.page(self.part);
         let running = page[AT_RUNNING].load(Relaxed);
-        if running & ((1 << RUNNING_BITS) - 1) > 0 {
+        if running & RUNNING > 0 {
             page[AT_RUNNING].store(running - 1, Release);
         }
         let class = match outcome {
@@ -133,20 +140,21 @@ impl Tally {
 
     /// How many run now in all living workers.
     pub fn running(&self, parts: &Parts) -> u64 {
-        let counts = (0..self.parts).map(|part| {
-            let word = self.page(part)[AT_RUNNING].load(Acquire);
-            let alive = word >> RUNNING_BITS == parts.generation_of(part) & 0xffff_ffff;
-            if alive { word & ((1 << RUNNING_BITS) - 1) } else { 0 }
-        });
-        counts.sum()
+        (0..self.parts).map(|part| self.running_of(part, parts.generation_of(part))).sum()
+    }
+
+    fn running_of(&self, part: usize, generation: u64) -> u64 {
+        let word = self.page(part)[AT_RUNNING].load(Acquire);
+        let (owner, running) = (word >> RUNNING_BITS, word & RUNNING);
+        if owner == generation & RUNNING { running } else { 0 }
     }
 
     /// All of it.
-    pub fn read(&self, parts: &Parts) -> Reading {
+    pub fn read(&self, generations: &[u64]) -> Reading {
         let sum = |at: usize| (0..self.parts).map(|part| self.page(part)[at].load(Relaxed)).sum();
         let rule = |rule: usize| (sum(AT_RULE + rule * 2), sum(AT_RULE + rule * 2 + 1));
         Reading {
-            running: self.running(parts),
+            running: (0..self.parts).map(|part| self.running_of(part, generations[part])).sum(),
             nanoseconds: sum(AT_NANOSECONDS),
             classes: std::array::from_fn(|class| sum(AT_CLASS + class)),
             rules: std::array::from_fn(rule),

@@ -5,9 +5,13 @@ use std::sync::Arc;
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
+fn claim(segment: &Arc<Segment>) -> Arc<Parts> {
+    Arc::new(Parts::claim(segment).unwrap())
+}
+
 fn breaker(rule: Rule, window: u64) -> Breaker {
     let segment = Arc::new(Segment::private(8 << 20).unwrap());
-    Breaker::new(&Parts::claim(&segment).unwrap(), "x", rule, 2 * SECOND, window).unwrap()
+    Breaker::new(&claim(&segment), "x", rule, 2 * SECOND, window).unwrap()
 }
 
 /// Calls each millisecond from `from` to `to`; gives how many got through.
@@ -98,7 +102,7 @@ fn the_adaptive_rule_recovers_although_it_has_refused_nearly_all() {
 #[test]
 fn workers_open_it_together() {
     let segment = Arc::new(Segment::shared(8 << 20, 2).unwrap());
-    let (one, two) = (Parts::claim(&segment).unwrap(), Parts::claim(&segment).unwrap());
+    let (one, two) = (claim(&segment), claim(&segment));
     let make = |parts| Breaker::new(parts, "x", Rule::Ratio(0.5, 10), SECOND, 10 * SECOND).unwrap();
     let (one, two) = (make(&one), make(&two));
     for n in 0..5 {

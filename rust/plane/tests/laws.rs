@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 const SECOND: u64 = 1_000_000_000;
 
-fn alone() -> Parts {
-    Parts::claim(&Arc::new(Segment::private(16 << 20).unwrap())).unwrap()
+fn claim(segment: &Arc<Segment>) -> Arc<Parts> {
+    Arc::new(Parts::claim(segment).unwrap())
+}
+
+fn alone() -> Arc<Parts> {
+    Arc::new(Parts::claim(&Arc::new(Segment::private(16 << 20).unwrap())).unwrap())
 }
 
 /// Moments, never going back.
@@ -196,7 +200,7 @@ fn a_segment_is_the_same_for_who_opens_it() {
     let segment = Arc::new(Segment::shared(8 << 20, 2).unwrap());
     let fd = segment.fd().unwrap().try_clone_to_owned().unwrap();
     let other = Arc::new(Segment::open(fd, true).unwrap());
-    let (here, there) = (Parts::claim(&segment).unwrap(), Parts::claim(&other).unwrap());
+    let (here, there) = (claim(&segment), claim(&other));
     assert_ne!(here.part(), there.part());
     let law = Law::meter(1.0, 1.0, 1);
     assert!(Limiter::new(&here, "x", law, 0).unwrap().acquire(1, SECOND).admitted);

@@ -39,7 +39,7 @@ fn a_dead_workers_counts_stay_and_its_gauge_goes() {
     third.leave(Outcome::Status(503), 1_000);
     third.refused(2, false);
     third.refused(2, true);
-    let read = second.read(&two);
+    let read = second.read(&Parts::generations(&segment).unwrap());
     assert_eq!(read.classes, [0, 0, 1, 0, 0, 1]);
     assert_eq!(read.nanoseconds, 2_001_000);
     assert_eq!(read.rules[2], (1, 1));

@@ -2,12 +2,15 @@
 
 from megahertz._core import (
     Answer,
+    BreakerCell,
     Callbacks,
     Engine,
     Exchange,
     Journal,
     Latencies,
+    Limiter,
     LoadRun,
+    Plane,
     Replay,
     RequestTask,
     Routes,
@@ -27,12 +30,15 @@ from megahertz._core import (
 
 __all__ = [
     "Answer",
+    "BreakerCell",
     "Callbacks",
     "Engine",
     "Exchange",
     "Journal",
     "Latencies",
+    "Limiter",
     "LoadRun",
+    "Plane",
     "Replay",
     "RequestTask",
     "Routes",
