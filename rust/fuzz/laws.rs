@@ -1,5 +1,6 @@
 //! What holds for any bytes at all; shared by the fuzz targets and the replay of their corpus.
 #![allow(dead_code, missing_docs)]
+use wire::resp::{Bounds as ReplyBounds, Fault as ReplyFault, Item as ReplyItem, Scanner, item};
 use wire::websocket::{Fault, Handshake, Inflater, Item, Reader, Step};
 use wire::{Bounds, Chunked, Found, Router};
 
@@ -142,4 +143,50 @@ pub fn trace(data: &[u8]) {
     let expected =
         wire::trace::Carried { parent: Some(wire::trace::Parent { sampled, ..parent }), ..carried };
     assert_eq!(again, expected);
+}
+
+/// Replies end at the same places in one piece or octet by octet, and what was found whole is read
+/// to exactly its end.
+pub fn replies(data: &[u8]) {
+    let bounds = ReplyBounds { bulk: 4096, count: 4096, depth: 8 };
+    let (ends, fault) = scan(data, data.len().max(1), &bounds);
+    assert_eq!((&ends, fault), (&scan(data, 1, &bounds).0, scan(data, 1, &bounds).1));
+    let mut from = 0;
+    for end in ends {
+        assert_eq!(read(data, from, &bounds), end);
+        from = end;
+    }
+}
+
+fn scan(data: &[u8], piece: usize, bounds: &ReplyBounds) -> (Vec<usize>, Option<ReplyFault>) {
+    let (mut scanner, mut ends, mut from) = (Scanner::default(), vec![], 0);
+    for there in (piece..=data.len()).step_by(piece) {
+        loop {
+            match scanner.step(&data[from..there], bounds) {
+                Ok(None) => break,
+                Ok(Some(length)) => {
+                    assert!(length > 0);
+                    from += length;
+                    ends.push(from);
+                }
+                Err(fault) => return (ends, Some(fault)),
+            }
+        }
+    }
+    (ends, None)
+}
+
+/// Where the reply that begins at `at` ends.
+fn read(data: &[u8], at: usize, bounds: &ReplyBounds) -> usize {
+    let (found, mut next) = item(data, at, bounds).unwrap().unwrap();
+    let inside = match found {
+        ReplyItem::Array(count) | ReplyItem::Set(count) | ReplyItem::Push(count) => count,
+        ReplyItem::Map(pairs) => pairs * 2,
+        ReplyItem::Attribute(pairs) => pairs * 2 + 1,
+        _ => 0,
+    };
+    for _ in 0..inside {
+        next = read(data, next, bounds);
+    }
+    next
 }

@@ -11,6 +11,7 @@ from collections.abc import (
     Sequence,
 )
 from contextvars import Context
+from os import PathLike
 from types import FrameType
 from typing import Any, final
 
@@ -767,3 +768,142 @@ class LoadRun:
         """What has been seen so far; `megahertz.load.run` names the fields."""
     def outcomes(self) -> bytes:
         """Native u64s, once it has ended: number << 24 | kind << 16 | status, 0 is unknown."""
+
+# --- link.rs ---
+
+@final
+class ClientTlsConfig:
+    """Certificates to trust (PEM; None: the system's), and a chain and a key to show.
+
+    Raises:
+        ValueError: what is wrong with them.
+    """
+
+    def __new__(
+        cls, trusted: bytes | None = None, identity: tuple[bytes, bytes] | None = None
+    ) -> ClientTlsConfig: ...
+
+@final
+class Reply:
+    """What a command is waited for by: a future, and to `create_task` a coroutine.
+
+    `cancel()` only ends the waiting: the command may be under way, and its reply is read in order
+    and dropped.
+    """
+
+    _asyncio_future_blocking: bool
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def result(self) -> Any: ...
+    def exception(self) -> BaseException | None: ...
+    def cancel(self, msg: object = None) -> bool: ...
+    def get_loop(self) -> AbstractEventLoop: ...
+    @property
+    def _loop(self) -> AbstractEventLoop: ...
+    def _make_cancelled_error(self) -> BaseException: ...
+    def add_done_callback(
+        self, callback: Callable[[Reply], object], *, context: Context | None = None
+    ) -> None: ...
+    def remove_done_callback(self, callback: Callable[[Reply], object]) -> int: ...
+    def send(self, value: None) -> Reply: ...
+    @staticmethod
+    def throw(typ: Any, val: Any = None, tb: Any = None) -> Any: ...
+    def close(self) -> None: ...
+    def __await__(self) -> Generator[Any, None, Any]: ...
+    def __iter__(self) -> Generator[Any, None, Any]: ...
+    def __next__(self) -> Reply: ...
+
+@final
+class Links:
+    """The poller of a loop's outgoing connections; `add_reader(links.fileno(), links.poll)`."""
+
+    def __new__(cls, lp: AbstractEventLoop) -> Links: ...
+    def fileno(self) -> int: ...
+    def poll(self) -> None: ...
+    def _flush(self) -> None: ...
+    def _expire(self) -> None: ...
+
+@final
+class Link:
+    """Commands in order, through one connection after the other.
+
+    Args:
+        error: makes the exception of a failure: `error(kind, why)`. Kinds: `reply` (the server's
+            own error), `full` (too much waits), `unsent` (no connection), `unanswered` (it was
+            lost), `late` (no reply in time).
+        opened: a connection is open: to be answered by `greet`, and at last by `ready`.
+        lost: why there is none, or none any more.
+        push: what the server says by itself; an error in it is an exception.
+        count: commands that may wait.
+        bytes: their octets.
+        timeout: seconds for a reply; None: any time.
+        encoding: strings become `str`; None: `bytes`.
+        errors: what of them cannot be decoded.
+    """
+
+    def __new__(
+        cls,
+        links: Links,
+        *,
+        error: Callable[[str, str], BaseException],
+        opened: Callable[[], object],
+        lost: Callable[[str], object],
+        push: Callable[[Any], object],
+        count: int,
+        bytes: int,
+        timeout: float | None = None,
+        encoding: str | None = None,
+        errors: str = "strict",
+    ) -> Link: ...
+    def command(
+        self,
+        words: tuple[Any, ...],
+        convert: Callable[[Any], Any] | None = None,
+        repeat: bool = False,
+        timeout: float | None = None,
+        raw: bool = False,
+    ) -> Reply:
+        """Asks; `repeat`: asking twice does no harm, so a lost connection does not fail it.
+
+        Args:
+            convert: what becomes of the reply, before anybody has it.
+            timeout: seconds; None: the link's, 0: any time.
+            raw: its strings stay bytes.
+
+        Raises:
+            TypeError: a word is none.
+        """
+    def pipeline(
+        self,
+        commands: Sequence[tuple[Any, ...]],
+        convert: Callable[[list[Any]], Any] | None = None,
+        repeat: bool = False,
+        timeout: float | None = None,
+    ) -> Reply:
+        """Asks them in one piece; the reply is the list of theirs, with errors as exceptions."""
+    def say(self, *words: Any) -> None:
+        """Sends what has no reply."""
+    def greet(self, commands: Sequence[tuple[Any, ...]]) -> Reply:
+        """A pipeline before all that waits; RuntimeError unless `opened` has just been called."""
+    def ready(self) -> None:
+        """What waits may go."""
+    def dial(
+        self, host: str, port: int, tls: ClientTlsConfig | None = None, name: str = ""
+    ) -> None:
+        """Begins to connect to an address; `name` is looked for in the certificate."""
+    def dial_unix(self, path: str | PathLike[str]) -> None: ...
+    def drop_connection(self, why: str) -> None:
+        """Loses it."""
+    def refuse(self, why: str) -> None:
+        """Fails what waits for a connection, and what is asked until there is one."""
+    def close(self) -> None:
+        """Ends it for good."""
+    def pause(self, paused: bool) -> None:
+        """Stops to read, or goes on."""
+    @property
+    def up(self) -> bool:
+        """Whether commands leave at once."""
+    @property
+    def waiting(self) -> int:
+        """Commands without a reply."""
+    def statistics(self) -> dict[str, int]: ...

@@ -21,7 +21,8 @@
     │  ├─ ReadError
     │  ├─ WriteError
     │  └─ RemoteError
-    │     └─ Poisoned               a record that can never be stored
+    │     ├─ Poisoned               a record that can never be stored
+    │     └─ ReplyError             an error reply of Redis
     ├─ Conflict                     the state of the world is not what you thought
     │  ├─ CompareFailed
     │  ├─ SagaFailed
@@ -208,6 +209,21 @@ class Poisoned(RemoteError):
     def __init__(self, records: dict[int, str]) -> None:
         super().__init__("; ".join(f"record {at}: {why}" for at, why in records.items()))
         self.records = records
+
+
+class ReplyError(RemoteError):
+    """Redis answered with an error.
+
+    Args:
+        message: its words: `WRONGTYPE Operation against a key holding ...`.
+    """
+
+    code = "backend.reply"
+
+    @property
+    def kind(self) -> str:
+        """The first of them, which says what it is: `WRONGTYPE`, `NOSCRIPT`, `MOVED`, `ERR`."""
+        return str(self).split(" ", 1)[0]
 
 
 class Conflict(MegahertzError):

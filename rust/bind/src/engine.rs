@@ -2,6 +2,7 @@
 use crate::address::Addresses;
 use crate::answer::Answer;
 use crate::attend::Sockets;
+use crate::batch;
 use crate::calls::{self, Object};
 use crate::exchange::{Exchange, Reason};
 use crate::limits::{settings, socket_options};
@@ -425,6 +426,7 @@ impl Engine {
         if std::mem::replace(&mut slf.borrow_mut().polling, true) {
             return Ok(());
         }
+        batch::enter();
         loop {
             let event = slf.borrow_mut().reactor.next_event();
             let Some(event) = event else { break };
@@ -448,6 +450,7 @@ impl Engine {
             (engine.runtime.clone_ref(slf.py()), engine.fatal.take())
         };
         runtime.get().end_batch(slf.py());
+        batch::leave(slf.py());
         fatal.map_or(Ok(()), Err)
     }
 

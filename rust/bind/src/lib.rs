@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 mod address;
 mod answer;
 mod attend;
+mod batch;
 mod calls;
 mod convert;
 mod dispatch;
@@ -13,6 +14,7 @@ mod engine;
 mod exchange;
 mod journal;
 mod limits;
+mod link;
 mod load;
 mod plane;
 mod probe;
@@ -40,6 +42,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     plane::register(module)?;
     journal::register(module)?;
     load::register(module)?;
+    link::register(module)?;
     // The stub is the list of names, and stubtest compares the two.
     module.delattr("__all__")
 }

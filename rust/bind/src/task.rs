@@ -171,29 +171,10 @@ impl RequestTask {
 
     /// The wake-up: called by the loop, in this task's context, with the future or with nothing.
     #[pyo3(signature = (future=None))]
-    pub fn __call__(slf: &Bound<'_, Self>, future: Option<Object<'_>>) -> PyResult<()> {
+    fn __call__(slf: &Bound<'_, Self>, future: Option<Object<'_>>) -> PyResult<()> {
         let py = slf.py();
-        let (runtime, owner) = {
-            let task = slf.borrow();
-            if task.state != State::Pending {
-                return Ok(());
-            }
-            let owner = task.later.as_ref().and_then(|later| later.owner.as_ref());
-            (task.runtime.clone_ref(py), owner.map(|owner| owner.clone_ref(py)))
-        };
-        let runtime = runtime.get();
         let error = future.and_then(|f| calls::method(intern!(py, "result"), [&f], None).err());
-        let outcome = runtime.within(slf, || Self::step(slf, runtime, error))?;
-        Self::settle(slf, runtime, &outcome)?;
-        let fatal = match &outcome {
-            Outcome::Failed(error) if is_fatal(py, error) => Some(error.clone_ref(py)),
-            _ => None,
-        };
-        let ended = !matches!(outcome, Outcome::Suspended);
-        if let Some(owner) = owner.filter(|_| ended) {
-            owner.complete(py, outcome)?;
-        }
-        fatal.map_or(Ok(()), Err)
+        Self::go_on(slf, error, false)
     }
 
     /// Asks the task to end: CancelledError is thrown into it at its next step.

@@ -29,6 +29,7 @@ mod conn;
 mod drain;
 mod expire;
 mod intake;
+pub mod link;
 mod mux;
 mod outbox;
 mod reactor;

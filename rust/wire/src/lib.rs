@@ -3,7 +3,7 @@
 //! One idea a file: [`head`] reads a request's head, [`chunked`] a body's framing, [`reply`]
 //! writes a response's head, [`route`] finds who answers, [`query`] what is asked of them,
 //! [`refusal`] says why not, [`trace`] which trace they belong to, and [`websocket`] is what a
-//! connection may turn into.
+//! connection may turn into. [`resp`] is what Redis speaks.
 #![forbid(unsafe_code)]
 
 pub mod chunked;
@@ -14,6 +14,7 @@ pub mod percent;
 pub mod query;
 pub mod refusal;
 pub mod reply;
+pub mod resp;
 pub mod route;
 pub mod trace;
 pub mod websocket;

@@ -1,8 +1,8 @@
 """Clients of outside systems, thin over well-kept libraries."""
 
 from megahertz.backends.postgres import PostgresSink
-from megahertz.backends.redis import RedisBroker
+from megahertz.backends.redis import Redis, RedisBroker
 from megahertz.backends.sink import Sink
 from megahertz.backends.sqlite import SQLiteSink
 
-__all__ = ["PostgresSink", "RedisBroker", "SQLiteSink", "Sink"]
+__all__ = ["PostgresSink", "Redis", "RedisBroker", "SQLiteSink", "Sink"]

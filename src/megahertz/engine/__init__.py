@@ -4,19 +4,23 @@ from megahertz.engine.bus import Bus
 from megahertz.engine.control import ask_reload, is_supervisor
 from megahertz.engine.health import Health
 from megahertz.engine.lifeline import Lifeline, worker_count
+from megahertz.engine.link import links
 from megahertz.engine.memory import size
 from megahertz.engine.native import (
     Answer,
     BreakerCell,
     Callbacks,
+    ClientTlsConfig,
     Engine,
     Exchange,
     Journal,
     Latencies,
     Limiter,
+    Link,
     LoadRun,
     Plane,
     Replay,
+    Reply,
     Routes,
     Socket,
     SocketSettings,
@@ -50,6 +54,7 @@ __all__ = [
     "BreakerCell",
     "Bus",
     "Callbacks",
+    "ClientTlsConfig",
     "Endpoint",
     "Engine",
     "Exchange",
@@ -59,11 +64,13 @@ __all__ = [
     "Latencies",
     "Lifeline",
     "Limiter",
+    "Link",
     "LoadRun",
     "Notifier",
     "Observer",
     "Plane",
     "Replay",
+    "Reply",
     "Route",
     "Routes",
     "Server",
@@ -86,6 +93,7 @@ __all__ = [
     "bindings",
     "command",
     "is_supervisor",
+    "links",
     "listen",
     "listeners",
     "nodes",

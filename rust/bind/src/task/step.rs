@@ -1,6 +1,7 @@
 //! One step of a request's coroutine, and what it waits for after it.
-use super::{Outcome, Owner, RequestTask, State};
+use super::{Outcome, Owner, RequestTask, State, is_fatal};
 use crate::calls::{self, Object, Step};
+use crate::link::Reply;
 use crate::runtime::Runtime;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -42,11 +43,53 @@ impl RequestTask {
     /// task may be current.
     pub fn resume(slf: &Bound<'_, Self>, future: &Object<'_>) -> PyResult<()> {
         let py = slf.py();
-        let context = slf.borrow().context.as_ref().map(|context| context.bind(py).clone());
-        let Some(context) = context else { return Ok(()) };
+        let Some(context) = Self::context(slf) else { return Ok(()) };
         calls::method(intern!(py, "remove_done_callback"), [future, slf.as_any()], None)?;
         calls::method(intern!(py, "set_result"), [future, py.None().bind(py)], None)?;
-        calls::in_context(&context, || Self::__call__(slf, Some(future.clone())))?
+        calls::in_context(&context, || Self::go_on(slf, None, false))?
+    }
+
+    /// Steps it now, since what it waits for has ended, perhaps with an error; no task may be
+    /// current.
+    pub fn wake(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
+        let Some(context) = Self::context(slf) else { return Ok(()) };
+        calls::in_context(&context, || Self::go_on(slf, error, true))?
+    }
+
+    /// The context of its steps, while it is not done.
+    pub fn context<'py>(slf: &Bound<'py, Self>) -> Option<Object<'py>> {
+        slf.borrow().context.as_ref().map(|context| context.bind(slf.py()).clone())
+    }
+
+    /// One step after a suspension, in the context that is entered, and what follows from its end.
+    pub(super) fn go_on(slf: &Bound<'_, Self>, error: Option<PyErr>, batch: bool) -> PyResult<()> {
+        let py = slf.py();
+        let (runtime, owner) = {
+            let task = slf.borrow();
+            if task.state != State::Pending {
+                return Ok(());
+            }
+            let owner = task.later.as_ref().and_then(|later| later.owner.as_ref());
+            (task.runtime.clone_ref(py), owner.map(|owner| owner.clone_ref(py)))
+        };
+        let runtime = runtime.get();
+        let outcome = if batch {
+            let outcome = runtime.within_batch(slf, || Self::step(slf, runtime, error));
+            runtime.end_batch(py);
+            outcome?
+        } else {
+            runtime.within(slf, || Self::step(slf, runtime, error))?
+        };
+        Self::settle(slf, runtime, &outcome)?;
+        let fatal = match &outcome {
+            Outcome::Failed(error) if is_fatal(py, error) => Some(error.clone_ref(py)),
+            _ => None,
+        };
+        let ended = !matches!(outcome, Outcome::Suspended);
+        if let Some(owner) = owner.filter(|_| ended) {
+            owner.complete(py, outcome)?;
+        }
+        fatal.map_or(Ok(()), Err)
     }
 
     /// One step of the coroutine; the caller has entered the context and the task.
@@ -111,10 +154,13 @@ impl RequestTask {
     /// The coroutine yielded: a future to wait for, or None (`asyncio.sleep(0)`).
     fn park<'py>(slf: &Bound<'py, Self>, runtime: &Runtime, future: &Object<'py>) -> PyResult<()> {
         let py = slf.py();
-        let context = slf.borrow().context.as_ref().map(|context| context.bind(py).clone());
+        let context = Self::context(slf);
         let context = context.ok_or_else(|| PyRuntimeError::new_err("the task is done"))?;
         if future.is_none() {
             return runtime.soon(slf.as_any(), None, &context);
+        }
+        if Self::park_on_reply(slf, runtime, future) {
+            return Self::parked(slf, future);
         }
         let blocking = intern!(py, "_asyncio_future_blocking");
         match future.getattr_opt(blocking)? {
@@ -134,6 +180,18 @@ impl RequestTask {
         let name = intern!(py, "add_done_callback");
         let keyword = Some(runtime.context_name.bind(py));
         calls::method(name, [future, slf.as_any(), &context], keyword)?;
+        Self::parked(slf, future)
+    }
+
+    /// Waits for a link's reply without a callback in Python, where that is possible.
+    fn park_on_reply(slf: &Bound<'_, Self>, runtime: &Runtime, future: &Object<'_>) -> bool {
+        let Ok(reply) = future.cast_exact::<Reply>() else { return false };
+        reply.borrow_mut().wake(slf, runtime.lp.bind(slf.py()))
+    }
+
+    /// It waits; a cancellation that was asked for meanwhile goes to what it waits for.
+    fn parked(slf: &Bound<'_, Self>, future: &Object<'_>) -> PyResult<()> {
+        let py = slf.py();
         let message = {
             let mut task = slf.borrow_mut();
             task.later().waiter = Some(future.clone().unbind());

@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from megahertz.backends import RedisBroker, redis
+from megahertz.backends import RedisBroker
+from megahertz.backends.redis import broker as module
 from megahertz.errors import BadSettings, ConnectError, RemoteError
 from megahertz.types import Broker
 
@@ -48,6 +49,6 @@ async def test_redis_refuses(redis_server):
 
 
 def test_without_redis_py(monkeypatch):
-    monkeypatch.setattr(redis, "redis", None)
+    monkeypatch.setattr(module, "redis", None)
     with pytest.raises(BadSettings, match="pip install"):
         RedisBroker("redis://localhost")
