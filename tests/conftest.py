@@ -7,6 +7,7 @@ server is a failure that says what to do.
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -100,6 +101,13 @@ class RedisServer:
                 return
         pytest.fail("redis-server ended before it was ready")
 
+    def pause(self) -> None:
+        """It keeps its connections and answers nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Its clients are cut off."""
         self._process.kill()
@@ -107,12 +115,18 @@ class RedisServer:
         self._process.stdout.close()
 
 
-@pytest.fixture
-def redis_server():
-    """A running server."""
+@pytest.fixture(scope="session")
+def redis_program():
+    """Starts a server."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.fail("Redis is missing: run tests/servers.sh, or apt-get install redis-server")
-    server = RedisServer(program)
+    return lambda: RedisServer(program)
+
+
+@pytest.fixture
+def redis_server(redis_program):
+    """A running server."""
+    server = redis_program()
     yield server
     server.stop()

@@ -2,7 +2,7 @@
 
 from megahertz.context import cancel_reason, deadline
 from megahertz.errors import HTTPError, WebSocketDisconnect
-from megahertz.govern import GCRA, Policy
+from megahertz.govern import GCRA, LeakyBucket, Policy, SlidingWindow, TokenBucket
 from megahertz.http import (
     CORS,
     App,
@@ -45,6 +45,7 @@ __all__ = [
     "HTTPSRedirect",
     "Header",
     "JSONResponse",
+    "LeakyBucket",
     "Path",
     "Policy",
     "Query",
@@ -52,7 +53,9 @@ __all__ = [
     "Response",
     "Rooms",
     "Router",
+    "SlidingWindow",
     "StreamingResponse",
+    "TokenBucket",
     "TrustedHosts",
     "UploadFile",
     "WebSocket",

@@ -24,7 +24,7 @@ def test_off_inherits_nothing_through_any_router():
     [
         ({"deadline": 0}, "more than 0"),
         ({"concurrency": 0}, "at least 1"),
-        ({"limit": 5}, "a GCRA"),
+        ({"limit": 5}, "a limiter"),
         ({"breaker": object()}, "comes with governance"),
         ({"shed": object()}, "comes with governance"),
         ({"priority": "batch"}, "comes with governance"),

@@ -27,6 +27,9 @@ const NUMBER: u64 = (1 << 20) - 1;
 /// little. A word further ahead than that, and than ever booked, is of another clock.
 const SKEW: u64 = 1_000_000_000;
 
+/// Windows of that which are believed: numbers go around, and most of them have to mean the past.
+const AHEAD: u64 = 1 << 10;
+
 /// What a word and a moment come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -150,7 +153,17 @@ fn age(word: u64, number: u64) -> u64 {
     number.wrapping_sub(word >> (2 * COUNT_BITS)) & NUMBER
 }
 
+/// When the word's window began, where somebody counted in it whose look at the clock is newer: it
+/// is at least as late as that.
+fn began(word: u64, length: u64, now: u64) -> u64 {
+    let number = now / length;
+    let ahead = (word >> (2 * COUNT_BITS)).wrapping_sub(number) & NUMBER;
+    let is_newer = (1..=SKEW.div_ceil(length).min(AHEAD)).contains(&ahead);
+    if is_newer { (number + ahead).saturating_mul(length) } else { 0 }
+}
+
 fn window(word: u64, limit: u64, length: u64, cost: u64, now: u64) -> Decision {
+    let (seen, now) = (now, now.max(began(word, length, now)));
     let number = now / length;
     let (before, own) = match age(word, number) {
         0 => ((word >> COUNT_BITS) & COUNT, word & COUNT),
@@ -173,7 +186,7 @@ fn window(word: u64, limit: u64, length: u64, cost: u64, now: u64) -> Decision {
     Decision {
         next: word,
         admitted: false,
-        wait: wait.max(1),
+        wait: wait.max(1) + (now - seen),
         remaining: limit.saturating_sub(used),
     }
 }

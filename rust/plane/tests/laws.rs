@@ -118,6 +118,40 @@ fn a_clock_that_went_back_admits_no_more_than_the_law() {
     assert_eq!(earlier.wait, SECOND);
 }
 
+/// A worker that is held up between the clock and the word comes with an old moment; what others
+/// have counted since stays counted.
+#[test]
+fn who_comes_with_an_old_moment_gives_nothing_away() {
+    let laws = [
+        (Law::meter(100.0, 1.0, 10), 110),
+        (Law::queue(100.0, 1.0, 10), 111),
+        (Law::window(100, 1.0), 200),
+    ];
+    for (law, most) in laws {
+        let (mut word, mut admitted) = (0, 0);
+        for millisecond in 0..1_000 {
+            // Around the end of a window; every third is 20 ms late.
+            let now = 100 * SECOND + SECOND / 2 + millisecond * 1_000_000;
+            for late in [0, 0, 20_000_000] {
+                let decision = law.decide(word, 1, now - late);
+                admitted += u64::from(decision.admitted);
+                word = decision.next;
+            }
+        }
+        assert!(admitted <= most, "{law:?} admitted {admitted}");
+    }
+}
+
+#[test]
+fn a_window_that_is_long_over_is_no_ones_future() {
+    let law = Law::window(1, 0.001);
+    let first = law.decide(0, 1, 7 * SECOND);
+    for later in 2..2_000_000_u64 {
+        let now = 7 * SECOND + later * 997_003;
+        assert!(first.admitted && law.decide(first.next, 1, now).wait <= 2 * SECOND);
+    }
+}
+
 #[test]
 fn keys_count_by_themselves_and_all_together_without_one() {
     let parts = alone();

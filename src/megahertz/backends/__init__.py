@@ -2,7 +2,18 @@
 
 from megahertz.backends.postgres import PostgresSink
 from megahertz.backends.redis import Redis, RedisBroker
+from megahertz.backends.redis_laws import Law, RedisLaws, Rule, rule
 from megahertz.backends.sink import Sink
 from megahertz.backends.sqlite import SQLiteSink
 
-__all__ = ["PostgresSink", "Redis", "RedisBroker", "SQLiteSink", "Sink"]
+__all__ = [
+    "Law",
+    "PostgresSink",
+    "Redis",
+    "RedisBroker",
+    "RedisLaws",
+    "Rule",
+    "SQLiteSink",
+    "Sink",
+    "rule",
+]

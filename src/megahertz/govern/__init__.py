@@ -3,9 +3,18 @@
 from megahertz.govern.budget import BudgetStatistics, RetryBudget
 from megahertz.govern.bulkhead import Bulkhead, BulkheadStatistics
 from megahertz.govern.fallback import Fallback, Stale
-from megahertz.govern.gcra import GCRA, LimitStatistics
 from megahertz.govern.guard import TROUBLE, Guard
 from megahertz.govern.hedge import Hedge, HedgeStatistics
+from megahertz.govern.limit import (
+    GCRA,
+    LeakyBucket,
+    Limiter,
+    LimitStatistics,
+    RedisScope,
+    RedisStatistics,
+    SlidingWindow,
+    TokenBucket,
+)
 from megahertz.govern.policy import Policy
 from megahertz.govern.retry import UNDONE, Attempt, Retry, RetryStatistics
 from megahertz.govern.timeout import Timeout
@@ -22,11 +31,17 @@ __all__ = [
     "Guard",
     "Hedge",
     "HedgeStatistics",
+    "LeakyBucket",
     "LimitStatistics",
+    "Limiter",
     "Policy",
+    "RedisScope",
+    "RedisStatistics",
     "Retry",
     "RetryBudget",
     "RetryStatistics",
+    "SlidingWindow",
     "Stale",
     "Timeout",
+    "TokenBucket",
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from megahertz.errors import BadSettings
-from megahertz.govern.gcra import GCRA
+from megahertz.govern.limit import Limiter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Policy:
     """
 
     deadline: float | None = None
-    limit: GCRA | None = None
+    limit: Limiter | None = None
     breaker: object | None = None
     shed: object | None = None
     concurrency: int | None = None
@@ -37,8 +37,8 @@ class Policy:
             raise BadSettings(f"Policy(deadline={self.deadline!r}): more than 0 seconds")
         if self.concurrency is not None and self.concurrency < 1:
             raise BadSettings(f"Policy(concurrency={self.concurrency!r}): at least 1")
-        if self.limit is not None and not isinstance(self.limit, GCRA):
-            raise BadSettings(f"Policy(limit={self.limit!r}): a GCRA")
+        if self.limit is not None and not isinstance(self.limit, Limiter):
+            raise BadSettings(f"Policy(limit={self.limit!r}): a limiter (GCRA, ...)")
         for name in ("breaker", "shed"):
             if getattr(self, name) is not None:
                 raise BadSettings(f"Policy({name}=): comes with governance; leave it out")

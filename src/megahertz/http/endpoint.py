@@ -12,7 +12,7 @@ from typing import Any
 
 from megahertz.engine import Answer, Exchange, Route
 from megahertz.errors import BadSettings, RateLimited
-from megahertz.govern import GCRA, Bulkhead
+from megahertz.govern import Bulkhead, Limiter
 from megahertz.http.background import Background
 from megahertz.http.bind import compile_binder
 from megahertz.http.declared import Declared
@@ -205,7 +205,9 @@ def _confined(call: Call, bulkhead: Bulkhead) -> Call:
     return endpoint
 
 
-def _limited(call: Call, limit: GCRA, key_of: Callable[[Exchange], str] | None) -> Call:
+def _limited(call: Call, limit: Limiter, key_of: Callable[[Exchange], str] | None) -> Call:
+    if limit.waits:
+        return _waiting(call, limit, key_of)
     acquire = limit.try_acquire
 
     def endpoint(exchange: Exchange) -> Awaitable[Any]:
@@ -217,7 +219,15 @@ def _limited(call: Call, limit: GCRA, key_of: Callable[[Exchange], str] | None) 
     return endpoint
 
 
-def _key_of(limit: GCRA, declared: Declared, place: Place) -> Callable[[Exchange], str] | None:
+def _waiting(call: Call, limit: Limiter, key_of: Callable[[Exchange], str] | None) -> Call:
+    async def endpoint(exchange: Exchange) -> Any:
+        await limit.acquire(None if key_of is None else key_of(exchange))
+        return await call(exchange)
+
+    return endpoint
+
+
+def _key_of(limit: Limiter, declared: Declared, place: Place) -> Callable[[Exchange], str] | None:
     key = limit.key
     if key is None:
         return None

@@ -1,0 +1,181 @@
+"""The laws of rate limiters, decided by Redis: one script, one round trip, Redis's own clock.
+
+The same laws as `rust/plane/src/law.rs`, in microseconds (Redis's TIME). A script runs alone, so
+that servers which race see each other's bookings, and none of them needs to agree with another on
+the time. Microseconds since 2026, as a double has room for 1/256 of one then; a key lives as long
+as it says anything.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Final, Literal
+
+from megahertz.errors import BadSettings, ConnectError, RemoteError
+
+try:
+    import redis.asyncio as redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as Disconnected
+    from redis.exceptions import NoScriptError, RedisError
+    from redis.exceptions import TimeoutError as TimedOut
+except ImportError:  # the extra `megahertz[redis]`
+    redis = None  # type: ignore[assignment]
+
+Law = Literal["gcra", "leaky", "window"]
+
+TIME: Final = "redis.call('TIME')"
+
+SCRIPT: Final = """
+local time = %s
+local now = (tonumber(time[1]) - 1767225600) * 1000000 + tonumber(time[2])
+local law, cost = ARGV[1], tonumber(ARGV[2])
+local word = redis.call('GET', KEYS[1])
+
+if law == 'window' then
+  local limit, length = tonumber(ARGV[3]), tonumber(ARGV[4])
+  local number, before, own, stepped = math.floor(now / length), 0, 0, false
+  if word then
+    local last, first, second = string.match(word, '^(%%S+) (%%d+) (%%d+)$')
+    last = tonumber(last)
+    if last == number then
+      before, own = tonumber(first), tonumber(second)
+    elseif last == number - 1 then
+      before = tonumber(second)
+    elseif last > number then -- the clock went back: the last window counts as full
+      before, stepped = limit, true
+    end
+  end
+  local passed = now - number * length
+  local used = math.ceil(before * (length - passed) / length) + own
+  local fits = used + cost <= limit
+  if fits then own = own + cost end
+  if fits or stepped then
+    word = string.format('%%d %%d %%d', number, before, own)
+    redis.call('SET', KEYS[1], word, 'PX', math.ceil(length / 500) + 1)
+  end
+  if fits then return {1, 0} end
+  local function reached(count, room)
+    if count <= room then return 0 end
+    return length - math.floor(room * length / count)
+  end
+  local wait
+  if own + cost <= limit then
+    wait = reached(before, limit - own - cost) - passed
+  else
+    wait = length - passed + reached(own, math.max(0, limit - cost))
+  end
+  return {0, math.max(1, math.ceil(wait))}
+end
+
+local step, most = tonumber(ARGV[3]), tonumber(ARGV[4])
+local function book(busy)
+  local life = math.ceil((busy - now) / 1000) + 1
+  redis.call('SET', KEYS[1], string.format('%%.17g', busy), 'PX', life)
+end
+local busy, furthest = tonumber(word) or now, now + most + step
+if busy > furthest then -- the clock went back: the line counts as full
+  busy = furthest
+  book(busy)
+end
+local booked = math.max(busy, now)
+local ahead = booked - now
+local over = ahead - most
+if law == 'gcra' then over = over + step * (cost - 1) end
+if over > 0 then return {0, math.max(1, math.ceil(over))} end
+book(booked + step * cost)
+if law == 'gcra' then return {1, 0} end
+return {1, math.ceil(ahead)}
+"""
+"""With `TIME` in its place; its tests put a time of their own there."""
+
+CONNECTIONS: Final = 64
+"""At once, for decisions that run at once (the reports' pools: 20 to 50)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A law with its numbers: microseconds, or for a window its calls and its length.
+
+    Attributes:
+        law: which.
+        first: of "window" the calls, else what a call books.
+        second: of "window" its length, else how far ahead may be booked.
+    """
+
+    law: Law
+    first: float
+    second: float
+
+
+def rule(law: Law, rate: float, per: float, burst: int) -> Rule:
+    """As `megahertz.engine.Limiter` reads the same words."""
+    if law == "window":
+        return Rule(law, int(rate), max(1, int(per * 1e6)))
+    step = per / rate * 1e6
+    return Rule(law, step, step * (burst if law == "leaky" else burst - 1))
+
+
+class RedisLaws:
+    """Decides by Redis.
+
+    Args:
+        client: a URL, `redis://host:6379/0`, or a `redis.asyncio.Redis` of the caller's own.
+        timeout: seconds that a decision may take.
+
+    Raises:
+        BadSettings: redis-py is not installed.
+    """
+
+    def __init__(self, client: Any, *, timeout: float) -> None:
+        if redis is None:
+            raise BadSettings("limits over Redis need redis-py: pip install 'megahertz[redis]'")
+        self._timeout = timeout
+        self._own = isinstance(client, str)
+        self._client: Any = _connected(client, timeout) if self._own else client
+        self.script = SCRIPT % TIME
+        self._sha = hashlib.sha1(self.script.encode(), usedforsecurity=False).hexdigest()
+
+    async def decide(self, key: str, rule: Rule, cost: int = 1) -> float:
+        """0.0: admitted; above: seconds until it would be; below: admitted after so many seconds.
+
+        Raises:
+            ConnectError: no answer in time.
+            RemoteError: Redis answers, and refuses.
+        """
+        arguments = (1, key, rule.law, cost, repr(rule.first), repr(rule.second))
+        try:
+            async with asyncio.timeout(self._timeout):
+                found: tuple[int, int] = await self._evaluate(arguments)
+        except (Disconnected, TimedOut, OSError) as error:
+            raise ConnectError(f"Redis did not decide in time: {error}") from error
+        except RedisError as error:
+            raise RemoteError(f"Redis refuses to decide: {error}") from error
+        admitted, wait = found
+        return -wait / 1e6 if admitted else wait / 1e6
+
+    async def _evaluate(self, arguments: tuple[Any, ...]) -> Any:
+        try:
+            return await self._client.evalsha(self._sha, *arguments)
+        except NoScriptError:  # a new Redis, or one that was restarted
+            return await self._client.eval(self.script, *arguments)
+
+    async def aclose(self) -> None:
+        """Closes what was opened for a URL."""
+        if self._own:
+            await self._client.aclose()
+
+
+def _connected(url: str, timeout: float) -> Any:
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=ceil(timeout),
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        # One that Redis closed while it was idle is opened again; the bound holds for both tries.
+        retry=Retry(NoBackoff(), 1),
+    )
+    return redis.Redis.from_pool(pool)
