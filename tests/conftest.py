@@ -116,7 +116,7 @@ class RedisServer:
 
 
 @pytest.fixture(scope="session")
-def redis_program():
+def new_redis():
     """Starts a server."""
     program = shutil.which("redis-server")
     if program is None:
@@ -125,8 +125,8 @@ def redis_program():
 
 
 @pytest.fixture
-def redis_server(redis_program):
+def redis_server(new_redis):
     """A running server."""
-    server = redis_program()
+    server = new_redis()
     yield server
     server.stop()

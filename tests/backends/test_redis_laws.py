@@ -23,9 +23,9 @@ gaps = st.lists(st.integers(0, 40), min_size=1, max_size=40)
 
 
 @pytest.fixture(scope="module")
-def redis(redis_program):
+def redis(new_redis):
     """One for the module: keys are new each time."""
-    server = redis_program()
+    server = new_redis()
     yield server
     server.stop()
 
