@@ -4,10 +4,11 @@ import asyncio
 from itertools import count
 
 import pytest
+import redis.asyncio as redis_py
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megahertz.backends import redis_laws, rule
+from megahertz.backends import rule
 from megahertz.engine import Plane
 from megahertz.errors import BadSettings, Misused, RateLimited
 from megahertz.govern import (
@@ -115,7 +116,7 @@ async def test_one_looks_for_all(redis_server):
 async def test_a_redis_that_may_not_write_is_away(redis_server):
     async with scope_of(redis_server) as scope:
         limit = GCRA(1, 3600, scope=scope)
-        writer = redis_laws.redis.Redis.from_url(redis_server.url)
+        writer = redis_py.Redis.from_url(redis_server.url)
         await writer.execute_command("REPLICAOF", "127.0.0.1", "1")
         await limit.decide()
         assert scope.statistics().away
@@ -131,7 +132,7 @@ async def test_a_redis_that_may_not_write_is_away(redis_server):
 
 
 async def test_a_client_of_redis_py_is_a_scope(redis_server):
-    client = redis_laws.redis.Redis.from_url(redis_server.url)
+    client = redis_py.Redis.from_url(redis_server.url)
     limit = SlidingWindow(2, 3600, scope=client)
     assert [await limit.decide() == 0 for _ in range(3)] == [True, True, False]
     with pytest.raises(RateLimited):

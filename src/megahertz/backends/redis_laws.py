@@ -8,21 +8,23 @@ as it says anything.
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, Final, Literal
 
-from megahertz.errors import BadSettings, ConnectError, RemoteError
+from megahertz.backends.redis import Redis
+from megahertz.errors import ConnectError, Overloaded, RemoteError, ReplyError
 
 try:
-    import redis.asyncio as redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
     from redis.exceptions import ConnectionError as Disconnected
     from redis.exceptions import NoScriptError, RedisError
     from redis.exceptions import TimeoutError as TimedOut
-except ImportError:  # the extra `megahertz[redis]`
-    redis = None  # type: ignore[assignment]
+
+    UNLOADED: tuple[type[Exception], ...] = (NoScriptError,)
+    AWAY: tuple[type[Exception], ...] = (OSError, Overloaded, Disconnected, TimedOut)
+    REFUSED: tuple[type[Exception], ...] = (RedisError,)
+except ImportError:  # clients of redis-py's are taken where it is
+    UNLOADED, AWAY, REFUSED = (), (OSError, Overloaded), ()
 
 Law = Literal["gcra", "leaky", "window"]
 
@@ -91,8 +93,8 @@ return {1, math.ceil(ahead)}
 """
 """With `TIME` in its place; its tests put a time of their own there."""
 
-CONNECTIONS: Final = 64
-"""At once, for decisions that run at once (the reports' pools: 20 to 50)."""
+LONGEST_PAUSE: Final = 0.25
+"""Seconds between two attempts to connect: a Redis that is back is to be noticed within one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +124,15 @@ class RedisLaws:
     """Decides by Redis.
 
     Args:
-        client: a URL, `redis://host:6379/0`, or a `redis.asyncio.Redis` of the caller's own.
+        client: a URL, `redis://host:6379/0`, or a client of the caller's own: a
+            `megahertz.backends.Redis` or a `redis.asyncio.Redis`.
         timeout: seconds that a decision may take.
-
-    Raises:
-        BadSettings: redis-py is not installed.
     """
 
     def __init__(self, client: Any, *, timeout: float) -> None:
-        if redis is None:
-            raise BadSettings("limits over Redis need redis-py: pip install 'megahertz[redis]'")
+        self._own = _connected(client, timeout) if isinstance(client, str) else None
+        self._client = client if self._own is None else self._own
         self._timeout = timeout
-        self._own = isinstance(client, str)
-        self._client: Any = _connected(client, timeout) if self._own else client
         self.script = SCRIPT % TIME
         self._sha = hashlib.sha1(self.script.encode(), usedforsecurity=False).hexdigest()
 
@@ -142,40 +140,44 @@ class RedisLaws:
         """0.0: admitted; above: seconds until it would be; below: admitted after so many seconds.
 
         Raises:
-            ConnectError: no answer in time.
-            RemoteError: Redis answers, and refuses.
+            BackendError: ConnectError and ReadError without an answer in time, RemoteError where
+                Redis refuses.
         """
-        arguments = (1, key, rule.law, cost, repr(rule.first), repr(rule.second))
+        words = (1, key, rule.law, cost, repr(rule.first), repr(rule.second))
         try:
-            async with asyncio.timeout(self._timeout):
-                found: tuple[int, int] = await self._evaluate(arguments)
-        except (Disconnected, TimedOut, OSError) as error:
+            if self._own is not None:
+                admitted, wait = await self._evaluate(words)
+            else:
+                async with asyncio.timeout(self._timeout):
+                    admitted, wait = await self._evaluate(words)
+        except AWAY as error:
             raise ConnectError(f"Redis did not decide in time: {error}") from error
-        except RedisError as error:
+        except REFUSED as error:
             raise RemoteError(f"Redis refuses to decide: {error}") from error
-        admitted, wait = found
         return -wait / 1e6 if admitted else wait / 1e6
 
-    async def _evaluate(self, arguments: tuple[Any, ...]) -> Any:
+    async def _evaluate(self, words: tuple[Any, ...]) -> tuple[int, int]:
+        ask = self._client.execute_command
         try:
-            return await self._client.evalsha(self._sha, *arguments)
-        except NoScriptError:  # a new Redis, or one that was restarted
-            return await self._client.eval(self.script, *arguments)
+            decided: Awaitable[tuple[int, int]] = ask("EVALSHA", self._sha, *words)
+            return await decided
+        except UNLOADED:
+            pass
+        except ReplyError as error:
+            if error.kind != "NOSCRIPT":
+                raise
+        # A new Redis, or one that was restarted: this loads it.
+        decided = ask("EVAL", self.script, *words)
+        return await decided
 
     async def aclose(self) -> None:
         """Closes what was opened for a URL."""
-        if self._own:
-            await self._client.aclose()
+        if self._own is not None:
+            await self._own.aclose()
 
 
-def _connected(url: str, timeout: float) -> Any:
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=ceil(timeout),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        # One that Redis closed while it was idle is opened again; the bound holds for both tries.
-        retry=Retry(NoBackoff(), 1),
+def _connected(url: str, timeout: float) -> Redis:
+    """Whatever waits fails with the first attempt to connect that does."""
+    return Redis.from_url(
+        url, timeout=timeout, connect_timeout=timeout, retries=1, longest_backoff=LONGEST_PAUSE
     )
-    return redis.Redis.from_pool(pool)

@@ -53,7 +53,7 @@ class Limiter(Block):
             "header:x-user", "path:sku", or a function of the request; around a call, of its
             arguments.
         scope: "worker" counts in this process, "machine" in all of its workers together, a
-            `RedisScope` (or a client of redis-py) in all servers.
+            `RedisScope` (or a client of Redis) in all servers.
         keys: remembered at once.
         name: what makes it the same limit in other processes; its numbers where left out.
         fallback: what a guarded call answers instead of a refusal.
@@ -249,6 +249,6 @@ def _scope(scope: Any, kind: str) -> Literal["worker", "machine"] | RedisScope:
         return "machine"
     if isinstance(scope, RedisScope):
         return scope
-    if hasattr(scope, "evalsha"):
+    if hasattr(scope, "execute_command"):
         return RedisScope(scope)
     raise BadSettings(f'{kind}({scope=}): "worker", "machine" or a RedisScope')

@@ -37,14 +37,14 @@ class RedisScope:
     """Where limits of several servers are counted: `GCRA(1000, scope=RedisScope(url))`.
 
     Args:
-        redis: a URL, or an `redis.asyncio.Redis` of the caller's own.
+        redis: a URL, or a client: a `megahertz.backends.Redis` or a `redis.asyncio.Redis`.
         instances: servers that share the limit; each has its part while Redis is away.
         prefix: of the keys in Redis.
         timeout: seconds that a decision may take.
         rest: seconds between two looks at a Redis that is away.
 
     Raises:
-        BadSettings: a number that cannot be, or redis-py is not installed.
+        BadSettings: a number that cannot be, or a URL that is none of Redis's.
     """
 
     def __init__(
