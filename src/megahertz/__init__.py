@@ -2,7 +2,7 @@
 
 from megahertz.context import cancel_reason, deadline
 from megahertz.errors import HTTPError, WebSocketDisconnect
-from megahertz.govern import GCRA, LeakyBucket, Policy, SlidingWindow, TokenBucket
+from megahertz.govern import GCRA, Breaker, LeakyBucket, Policy, SlidingWindow, TokenBucket
 from megahertz.http import (
     CORS,
     App,
@@ -35,6 +35,7 @@ __all__ = [
     "App",
     "BackgroundTasks",
     "Body",
+    "Breaker",
     "Compress",
     "Cookie",
     "Depends",

@@ -1,9 +1,10 @@
 """Deadlines, limits, breakers: what stands between a request and its handler, and around calls."""
 
+from megahertz.govern.breaker import AdaptiveBreaker, Breaker, BreakerStatistics
 from megahertz.govern.budget import BudgetStatistics, RetryBudget
 from megahertz.govern.bulkhead import Bulkhead, BulkheadStatistics
-from megahertz.govern.fallback import Fallback, Stale
-from megahertz.govern.guard import TROUBLE, Guard
+from megahertz.govern.fallback import TROUBLE, Fallback, Stale
+from megahertz.govern.guard import Guard
 from megahertz.govern.hedge import Hedge, HedgeStatistics
 from megahertz.govern.limit import (
     GCRA,
@@ -23,7 +24,10 @@ __all__ = [
     "GCRA",
     "TROUBLE",
     "UNDONE",
+    "AdaptiveBreaker",
     "Attempt",
+    "Breaker",
+    "BreakerStatistics",
     "BudgetStatistics",
     "Bulkhead",
     "BulkheadStatistics",

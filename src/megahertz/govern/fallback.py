@@ -6,7 +6,11 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 from megahertz.clock import Clock, Monotonic
-from megahertz.errors import BadSettings, Misused
+from megahertz.errors import BackendError, BadSettings, Expired, Misused, Refused
+
+TROUBLE: Final[tuple[type[Exception], ...]] = (Refused, Expired, BackendError, OSError)
+"""What the trouble of a dependency looks like: ours, and the interpreter's own (a `TimeoutError`
+and a `ConnectionError` are OSErrors). Anything else is a bug, or an answer."""
 
 KEYS: Final = 1024
 """Answers that `Stale` keeps (functools.lru_cache: 128; Caffeine's examples: 10,000)."""
@@ -19,10 +23,12 @@ class Fallback:
 
     Args:
         answer: a value, or a function of the call's own arguments that gives one; it may wait.
+        on: the errors that it answers; name a client's own here (`httpx.HTTPError`).
     """
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Any, *, on: tuple[type[Exception], ...] = TROUBLE) -> None:
         self._answer = answer
+        self.on = on
 
     async def instead(
         self, error: Exception, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -47,6 +53,7 @@ class Stale(Fallback):
         key: what makes calls the same, of the call's arguments; the arguments themselves where it
             is left out.
         keys: answers kept; above, the one that was asked for longest ago is forgotten.
+        on: as `Fallback`.
         clock: where time comes from.
 
     Raises:
@@ -60,11 +67,12 @@ class Stale(Fallback):
         default: Any = _NOTHING,
         key: Callable[..., Hashable] | None = None,
         keys: int = KEYS,
+        on: tuple[type[Exception], ...] = TROUBLE,
         clock: Clock | None = None,
     ) -> None:
         if not (seconds > 0 and keys >= 1):
             raise BadSettings(f"Stale({seconds=}, {keys=}): seconds > 0, keys >= 1")
-        super().__init__(default)
+        super().__init__(default, on=on)
         self._seconds, self._key, self._keys = seconds, key, keys
         self._clock = clock or Monotonic()
         self._kept: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()

@@ -18,15 +18,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ParamSpec, TypeVar
 
-from megahertz.errors import BackendError, Expired, Refused
 from megahertz.govern.fallback import Fallback, fallback_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-TROUBLE = (Refused, Expired, BackendError, OSError)
-"""What the trouble of a dependency looks like: ours, and the interpreter's own (a `TimeoutError`
-and a `ConnectionError` are OSErrors). Anything else is a bug, or an answer."""
 
 
 class Guard(ABC):
@@ -51,7 +46,7 @@ class Guard(ABC):
             return await self._run(call, *args, **kwargs)
         try:
             value = await self._run(call, *args, **kwargs)
-        except TROUBLE as error:
+        except fallback.on as error:
             instead: R = await fallback.instead(error, args, kwargs)
             return instead
         fallback.keep(value, args, kwargs)

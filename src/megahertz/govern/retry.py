@@ -19,7 +19,8 @@ from typing import Any, Final, ParamSpec, TypeVar
 from megahertz.context import deadline
 from megahertz.errors import BadSettings, ConnectError, MegahertzError, Refused
 from megahertz.govern.budget import RetryBudget
-from megahertz.govern.guard import TROUBLE, Guard
+from megahertz.govern.fallback import TROUBLE
+from megahertz.govern.guard import Guard
 
 P = ParamSpec("P")
 R = TypeVar("R")
