@@ -344,6 +344,7 @@ async def test_a_fallback_answers():
     assert guard.statistics().state == "open"
     assert await guard.run(ask, 7) == "7 is there", "the last good answer"
     assert guard.statistics().refused == 8
+    assert isinstance(guard.fallback, Stale)
 
 
 @virtual
@@ -367,18 +368,19 @@ def test_the_same_name_in_the_same_plane_is_the_same_breaker():
     own = breaker(name="bank", scope="worker")
     for guard in (*both, own):
         guard.join(plane)
-    both[0].cell.leave(CLOSED, False, began=SECOND * 100, now=SECOND * 100)
+    both[0]._cell().leave(CLOSED, False, began=SECOND * 100, now=SECOND * 100)
 
     assert [guard.statistics().failures for guard in (*both, own)] == [1, 1, 0]
     assert breaker().name != breaker().name
+    assert both[0].cell(plane, "another").state(SECOND * 100)[3] == 0
 
 
 def test_the_adaptive_one_is_a_guard_too():
     clock = Manual(100)
     guard = AdaptiveBreaker(k=2, calls=5, clock=clock)
     for _ in range(20):
-        guard.cell.leave(CLOSED, False, began=SECOND * 100, now=SECOND * 100)
-    guard.cell.enter(SECOND * 100)
+        guard._cell().leave(CLOSED, False, began=SECOND * 100, now=SECOND * 100)
+    guard._cell().enter(SECOND * 100)
 
     assert guard.statistics().state == "open"
     assert guard.statistics().share == pytest.approx(20 / 21)
@@ -392,6 +394,7 @@ def test_the_adaptive_one_is_a_guard_too():
         {"failures": 0},
         {"failures": 1.5},
         {"failures": float("nan")},
+        {"failures": float("inf")},
         {"calls": 0},
         {"open": 0},
         {"window": float("inf")},

@@ -4,7 +4,7 @@ import pytest
 
 from megahertz.clock import Manual
 from megahertz.errors import BadSettings, ConnectError, DeadlineExceeded, Misused
-from megahertz.govern import Retry, Stale, Timeout
+from megahertz.govern import Fallback, Retry, Stale, Timeout
 from tests.virtual import virtual
 
 
@@ -96,6 +96,20 @@ async def test_arguments_that_cannot_be_compared_need_a_key():
     with pytest.raises(Misused, match="key="):
         await Timeout(1, fallback=Stale(60)).run(total, [1, 2])
     assert await Timeout(1, fallback=Stale(60, key=tuple)).run(total, [1, 2]) == 3
+
+
+@virtual
+async def test_a_clients_own_errors_can_be_named():
+    class Foreign(Exception):
+        pass
+
+    async def ask() -> str:
+        raise Foreign
+
+    assert await Timeout(1, fallback=Fallback("x", on=(Foreign,))).run(ask) == "x"
+    assert not Stale(1).has_key
+    with pytest.raises(Foreign):
+        await Timeout(1, fallback="x").run(ask)
 
 
 @virtual

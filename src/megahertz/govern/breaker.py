@@ -33,6 +33,7 @@ from megahertz.errors import (
     Refused,
 )
 from megahertz.govern import planes
+from megahertz.govern.fallback import Fallback
 from megahertz.govern.guard import Block
 
 _REFUSED: Final = 2
@@ -99,7 +100,7 @@ class Breaker(Block):
     ) -> None:
         super().__init__(fallback)
         kind = type(self).__name__
-        if not (0 < failures <= 1 or (failures > 1 and failures == int(failures))):
+        if not (0 < failures <= 1 or (1 < failures < 1 << 20 and failures == int(failures))):
             raise BadSettings(f"{kind}({failures=}): a share up to 1.0, or a whole number")
         if not (1 <= calls < 1 << 20 and 0 < open < _MOST and 0 < window < _MOST):
             raise BadSettings(
@@ -108,39 +109,42 @@ class Breaker(Block):
         if scope not in ("worker", "machine"):
             raise BadSettings(f'{kind}({scope=}): "worker" or "machine"')
         self.failures, self.calls, self.open, self.window = failures, calls, open, window
-        self.scope, self.fallback = scope, fallback
+        self.scope = scope
         self._on, self._clock = on, clock
-        self._cell: Cell | None = None
+        self._own: Cell | None = None
         self.name = planes.name(f"{self!r} {scope}") if name is None else name
 
+    @property
+    def fallback(self) -> Fallback | None:
+        """What is answered instead."""
+        return self._fallback
+
+    def cell(self, plane: Plane, name: str) -> Cell:
+        """A state of its own in `plane`, or the one that is there by that name: a route has one
+        under the route's name."""
+        return Cell(
+            plane, name, **self._rule(), calls=self.calls, open=self.open, window=self.window
+        )
+
+    def _rule(self) -> dict[str, float]:
+        return {"failures": self.failures}
+
     def join(self, plane: Plane) -> None:
-        """Counts in `plane` from now on, with every breaker of that name there.
+        """As a guard, counts in `plane` from now on, with every breaker of that name there.
 
         For the server, at its start; the scope "worker" stays in memory of the process.
         """
-        self._cell = self._made(planes.private() if self.scope == "worker" else plane)
+        self._own = self.cell(planes.private() if self.scope == "worker" else plane, self.name)
 
-    def _made(self, plane: Plane) -> Cell:
-        return Cell(
-            plane,
-            self.name,
-            failures=self.failures,
-            calls=self.calls,
-            open=self.open,
-            window=self.window,
-        )
-
-    @property
-    def cell(self) -> Cell:
-        """Where it counts: in the plane that it joined, else in memory of this process."""
-        if self._cell is None:
+    def _cell(self) -> Cell:
+        if self._own is None:
             self.join(planes.private())
-            assert self._cell is not None
-        return self._cell
+            assert self._own is not None
+        return self._own
 
     @asynccontextmanager
     async def _block(self) -> AsyncIterator[None]:
-        cell, began = self.cell, self._now()
+        cell, began = self._cell(), self._now()
         how = cell.enter(began)
         if how == _REFUSED:
             raise BreakerOpen("it failed too often", retry_after=cell.state(began)[0] or self.open)
@@ -176,7 +180,7 @@ class Breaker(Block):
 
     def statistics(self) -> BreakerStatistics:
         """A snapshot."""
-        left, share, calls, failures, opened, refused = self.cell.state(self._now())
+        left, share, calls, failures, opened, refused = self._cell().state(self._now())
         state: Literal["closed", "open", "probing"] = "closed"
         if left or share:
             state = "open" if share else "probing"
@@ -235,10 +239,8 @@ class AdaptiveBreaker(Breaker):
             clock=clock,
         )
 
-    def _made(self, plane: Plane) -> Cell:
-        return Cell(
-            plane, self.name, calls=self.calls, open=self.open, window=self.window, k=self.k
-        )
+    def _rule(self) -> dict[str, float]:
+        return {"k": self.k}
 
     def _first(self) -> float:
         return self.k

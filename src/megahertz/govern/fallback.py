@@ -77,6 +77,11 @@ class Stale(Fallback):
         self._clock = clock or Monotonic()
         self._kept: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
+    @property
+    def has_key(self) -> bool:
+        """Whether it was told which calls are the same."""
+        return self._key is not None
+
     async def instead(
         self, error: Exception, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:

@@ -105,6 +105,11 @@ class Limiter(Block):
         """Whether a decision may take time: then `acquire`, not `try_acquire`, is to be asked."""
         return self._redis is not None or self.law == "leaky"
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether its time comes from a clock of Python's."""
+        return self._clock is not None
+
     def join(self, plane: Plane) -> None:
         """Counts in `plane` from now on, with every limiter of that name there.
 
