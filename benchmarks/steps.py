@@ -15,9 +15,10 @@ from typing import Any
 
 from benchmarks.peers.python.shop import Order
 from benchmarks.work import compact, order
-from megahertz import App
+from megahertz import App, Router
 from megahertz.engine import Endpoint, Route, Server
 from megahertz.http.asgi import AsgiHost, Receive, Send
+from megahertz.observe import Logs, Tracing
 
 BATCH = 64
 """Requests in one write."""
@@ -31,6 +32,8 @@ TARGETS = {
     "bound": "GET /bound/42?full=true&limit=20",
     "post": "POST /orders",
     "asgi": "GET /asgi",
+    "traced": "GET /traced",
+    "logged": "GET /logged",
 }
 """What each case asks for. `value` is the least: a function that returns bytes; the others have
 one thing more than it, or than one of them."""
@@ -94,6 +97,20 @@ async def bound(sku: int, full: bool = False, limit: int = 10) -> bytes:
 @app.post("/orders")
 async def posted(order: Order) -> Order:
     return order
+
+
+traced = Router(layers=[Tracing(0.0)])
+logged = Router(layers=[Logs()])
+
+
+@traced.get("/traced")
+@logged.get("/logged")
+async def observed() -> dict[str, str]:
+    return {"msg": "ok"}
+
+
+app.include(traced)
+app.include(logged)
 
 
 async def run(target: str, times: int) -> None:

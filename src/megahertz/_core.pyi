@@ -10,7 +10,7 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from contextvars import Context
+from contextvars import Context, ContextVar
 from os import PathLike
 from types import FrameType
 from typing import Any, final
@@ -311,6 +311,8 @@ class TraceSource:
     def __new__(cls, ratio: float, *, never: bool = False) -> TraceSource: ...
     def of(self, exchange: Any, route: Any = None, /) -> TraceContext:
         """Of a request: what it carries, or a new one where it carries none, or a malformed one."""
+    def begin(self, variable: ContextVar[Any], exchange: Any, route: Any, /) -> TraceContext:
+        """The same, made the value of `variable` in the current context."""
     def read(self, fields: Iterable[tuple[bytes, bytes]], /) -> TraceContext | None:
         """Of the header fields of a message, names in any case; None where they carry none."""
     def span_id(self) -> str:
@@ -335,6 +337,9 @@ class TraceContext:
     @property
     def sampled(self) -> bool:
         """Whether its spans are recorded."""
+    @property
+    def share(self) -> float:
+        """Where the right half of its trace id lies between 0 and 1: for sampling."""
     @property
     def flags(self) -> int:
         """Of a traceparent: 1 sampled, 2 random."""

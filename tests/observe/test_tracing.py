@@ -203,7 +203,7 @@ def failing(tracing) -> App:
     [
         ("/refused", 409, None),
         ("/broken", 500, "ValueError"),
-        ("/late", None, "CancelledError"),
+        ("/late", 504, "CancelledError"),
         ("/mapped", 404, None),
         ("/stream", 202, None),
     ],
@@ -486,6 +486,23 @@ def test_it_stands_in_a_routers_layers_as_well():
         client.get("/b")
 
     assert [span.name for span in exporter.get_finished_spans()] == ["GET /api/a"]
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 404), ("POST", 405)])
+def test_what_no_route_answers(method, status):
+    tracing, exporter = recording()
+    app = App(layers=[tracing])
+
+    @app.get("/a")
+    async def handler() -> None: ...
+
+    with Client(app) as client:
+        assert client.request(method, "/b" if method == "GET" else "/a").status_code == status
+
+    (span,) = exporter.get_finished_spans()
+    assert span.name == method
+    assert span.attributes["http.response.status_code"] == status
+    assert "http.route" not in span.attributes
 
 
 def test_its_class_is_no_layer():

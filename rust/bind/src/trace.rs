@@ -1,8 +1,9 @@
 //! The trace of one request: who asked for it, and whether it is recorded.
-use crate::calls::Object;
+use crate::calls::{self, Object};
 use crate::exchange::Exchange;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use std::hash::{BuildHasher, RandomState};
 use wire::trace::{Carried, Ids, Ratio, read};
@@ -38,6 +39,20 @@ impl TraceSource {
             carried(&exchange.getattr("headers")?)?
         };
         Ok(self.context(carried, Some(exchange.clone().unbind()), route))
+    }
+
+    /// The same, made the value of a context variable.
+    #[pyo3(signature = (variable, exchange, route, /))]
+    fn begin<'py>(
+        slf: &Bound<'py, Self>,
+        variable: &Object<'py>,
+        exchange: &Object<'py>,
+        route: &Object<'py>,
+    ) -> PyResult<Bound<'py, TraceContext>> {
+        let found = slf.borrow_mut().of(exchange, Some(route.clone().unbind()))?;
+        let found = Bound::new(slf.py(), found)?;
+        calls::method(intern!(slf.py(), "set"), [variable, found.as_any()], None)?;
+        Ok(found)
     }
 
     #[pyo3(signature = (fields, /))]
@@ -113,6 +128,13 @@ impl TraceContext {
     #[getter]
     fn sampled(&self) -> bool {
         self.sampled
+    }
+
+    /// The right half of the trace id, as a part of 1.
+    #[getter]
+    fn share(&self) -> f64 {
+        // Rounded down to what a double holds, so that it stays below 1.
+        (self.trace as u64 >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Of a traceparent that we write.

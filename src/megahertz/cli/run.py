@@ -1,14 +1,14 @@
 """`mhz run`: an application on a port, in one process or several."""
 
-import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from megahertz.cli.listen import Listen
+from megahertz.cli.logs import log_options, logs_of, observed
 from megahertz.cli.serve import Hosting, serve
 from megahertz.cli.supervise import Plan, oversee
 from megahertz.cli.supervise import memory as as_memory
@@ -20,8 +20,6 @@ from megahertz.engine import Lifeline, Notifier, Service, Tls, bind_inherited, t
 from megahertz.errors import BadSettings, MegahertzError
 from megahertz.http import service_of
 from megahertz.settings import Limits
-
-log = logging.getLogger("megahertz")
 
 
 @click.command()
@@ -125,12 +123,7 @@ log = logging.getLogger("megahertz")
     help="of an ASGI application: on has to work, off is not asked.",
 )
 @click.option("--factory", is_flag=True, help="MODULE:APP makes the application.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-)
+@log_options
 def run(
     target: str,
     host: str,
@@ -158,6 +151,9 @@ def run(
     lifespan: Literal["auto", "on", "off"],
     factory: bool,
     log_level: str,
+    log_format: Literal["console", "json"] | None,
+    log_rates: tuple[str, ...],
+    access_log: bool,
 ) -> None:
     """Serve a megahertz App, or any ASGI application.
 
@@ -166,6 +162,7 @@ def run(
       mhz run shop.main:app --reload
       mhz run shop.main:app --port 8080 --workers 4
       mhz run shop.main:app --tls-cert shop.pem --tls-key shop.key
+      mhz run shop.main:app --access-log --log-format json
 
     Several certificates: --tls-cert A --tls-key A.key --tls-cert B --tls-key B.key; a client is
     shown the one with the name it asks for. Changed files are in use within 10 s, without a
@@ -177,13 +174,14 @@ def run(
     Exit codes: 0 after SIGTERM or SIGINT, 3 if the application does not start, 130 after a second
     SIGINT.
     """
-    _log_to_stderr(log_level)
     grace = min(grace, GRACE) if reload else grace
 
     def service() -> Service:
-        return service_of(load(target, factory=factory), root_path=root_path, lifespan=lifespan)
+        made = service_of(load(target, factory=factory), root_path=root_path, lifespan=lifespan)
+        return observed(made, logs)
 
     try:
+        logs = logs_of(log_level, log_format, log_rates, access_log)
         lifeline = Lifeline.inherited()
         hosting = Hosting(
             loop=loop,
@@ -249,11 +247,3 @@ def _tls(certs: tuple[str, ...], keys: tuple[str, ...], client_ca: str | None) -
     tls = Tls(certificates=pairs, client_ca=None if client_ca is None else Path(client_ca))
     tls.load(ticket_secret())
     return tls
-
-
-def _log_to_stderr(level: str) -> None:
-    handler: Any = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(level.upper())
-    log.propagate = False

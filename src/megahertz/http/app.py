@@ -140,8 +140,14 @@ class App(Router):
     @property
     def fallback(self) -> Endpoint | None:
         """None: the engine answers 404 and 405; with a layer such as CORS we do, as it adds to
-        them."""
-        return self._unmatched if self._dressers() else None
+        them, and with an observer, as it shall see them."""
+        layers: list[Any] = list(self._layers)
+        observers = [layer for layer in layers if isinstance(layer, Observer)]
+        if not observers and not self._dressers():
+            return None
+        return _around(
+            Route(methods=(ANY,), pattern="/", endpoint=self._unmatched), observers, self
+        )
 
     @property
     def refusals(self) -> Mapping[int, Answer]:
@@ -267,9 +273,17 @@ def _compiled(declared: Declared, around: Surroundings) -> Route:
     else:
         route = compile_socket(declared, declared.socket, around)
     route = replace(route, path=declared.path)
-    for observer in reversed(declared.observers):
-        route = replace(route, endpoint=observer.observe(route, around.app.failed), bare=False)
-    return route
+    if not declared.observers:
+        return route
+    endpoint = _around(route, declared.observers, around.app)
+    return replace(route, endpoint=endpoint, bare=False)
+
+
+def _around(route: Route, observers: Sequence[Observer], app: App) -> Endpoint:
+    """The route's endpoint within what observes it, the outermost first."""
+    for observer in reversed(observers):
+        route = replace(route, endpoint=observer.observe(route, app.failed), bare=False)
+    return route.endpoint
 
 
 def _stems(

@@ -21,7 +21,7 @@ from megahertz.http.websocket import Attendance, attendance
 from megahertz.types import Layer
 
 H = TypeVar("H", bound=Callable[..., Any])
-L = TypeVar("L", bound=Layer)
+L = TypeVar("L", bound=Layer | Observer)
 T = TypeVar("T", bound=type)
 
 

@@ -3,7 +3,22 @@
 from megahertz.engine import TraceContext
 from megahertz.observe.calls import calling
 from megahertz.observe.current import current
+from megahertz.observe.logger import Logger
+from megahertz.observe.logs import Logs, LogStatistics
 from megahertz.observe.propagate import continued, extract, inject
+from megahertz.observe.sampling import Sampling
 from megahertz.observe.tracing import Tracing
 
-__all__ = ["TraceContext", "Tracing", "calling", "continued", "current", "extract", "inject"]
+__all__ = [
+    "LogStatistics",
+    "Logger",
+    "Logs",
+    "Sampling",
+    "TraceContext",
+    "Tracing",
+    "calling",
+    "continued",
+    "current",
+    "extract",
+    "inject",
+]

@@ -46,9 +46,15 @@ class Unrecorded(NonRecordingSpan):
 UNRECORDED = trace.set_span_in_context(Unrecorded(), Context())
 
 
-def attach_unrecorded(found: TraceContext) -> None:
-    """Makes the request current for OpenTelemetry, as one whose spans are not recorded."""
-    context.attach(with_baggage(found, UNRECORDED) if found.baggage else UNRECORDED)
+def attach_unrecorded(found: TraceContext | None) -> None:
+    """Makes the request current for OpenTelemetry, as one whose spans are not recorded.
+
+    Without one it is for every request to come whose context is made from the current one.
+    """
+    if found is None or not found.baggage:
+        context.attach(UNRECORDED)
+    else:
+        context.attach(with_baggage(found, UNRECORDED))
 
 
 def parent_context(found: TraceContext) -> Context:

@@ -4,9 +4,9 @@ Attributes are those of its stable HTTP conventions (opentelemetry.io/docs/specs
 "HTTP server span").
 """
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from opentelemetry import context, trace
@@ -17,8 +17,9 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from megahertz.engine import WEBSOCKET, Answer, Exchange, Failed, Route, TraceContext
+from megahertz.engine import WEBSOCKET, Exchange, Failed, Route, TraceContext
 from megahertz.observe import otel
+from megahertz.observe.outcome import begun
 from megahertz.observe.secrets import Secrets
 
 CHOSEN: ContextVar[TraceContext | None] = ContextVar("megahertz-chosen", default=None)
@@ -78,38 +79,20 @@ class Spans:
         self._tracer = provider.get_tracer("megahertz")
         self._secrets = secrets
 
-    async def run(
-        self,
-        found: TraceContext,
-        call: Callable[[Exchange], Awaitable[Any] | Any],
-        failed: Failed,
+    def run(
+        self, found: TraceContext, call: Callable[[], Any], route: Route, failed: Failed
     ) -> Any:
         """Answers a request inside a span of its own."""
-        exchange, route = found.exchange, found.route
+        exchange = found.exchange
         span = self._begin(found, exchange, route)
-        try:
-            value = call(exchange)
-            value = await value if inspect.isawaitable(value) else value
-        except Exception as error:
-            if exchange.started or exchange.closed:
-                _end(span, exchange.status, error, broken=True)
-                raise
-            # In here, so that what it logs is of this span, and the status is known.
-            answer = failed(exchange, error)
-            _end(span, answer.status_code, error)
-            return answer
-        except BaseException as error:
-            _end(span, exchange.status, error, broken=True)
-            raise
-        _end(span, status_of(exchange, value, route), None)
-        return value
+        return begun(call, exchange, route, failed, partial(_end, span))
 
     def _begin(self, found: TraceContext, exchange: Exchange, route: Route) -> Span:
         parent = otel.parent_context(found)
         token = CHOSEN.set(found)
         try:
             span = self._tracer.start_span(
-                f"{method(exchange, route)} {route.path}",
+                f"{method(exchange, route)} {route.path}".rstrip(),
                 parent,
                 SpanKind.SERVER,
                 dict(self._attributes(exchange, route)),
@@ -129,7 +112,8 @@ class Spans:
         yield "url.path", exchange.raw_path.decode("latin-1")
         if exchange.query:
             yield "url.query", self._secrets.query(exchange.query.decode("latin-1"))
-        yield "http.route", route.path
+        if route.path:
+            yield "http.route", route.path
         yield "network.protocol.version", exchange.version
         yield from _addresses(exchange)
         agent = exchange.header("user-agent")
@@ -164,18 +148,7 @@ def _addresses(exchange: Exchange) -> Iterable[tuple[str, Any]]:
         yield "client.port", peer[1]
 
 
-def status_of(exchange: Exchange, value: Any, route: Route) -> int:
-    """Of the answer that the engine makes of `value`, unless one has begun."""
-    if exchange.status is not None:
-        return exchange.status
-    if isinstance(value, Answer):
-        return value.status_code
-    return 204 if value is None else route.status
-
-
-def _end(
-    span: Span, status: int | None, error: BaseException | None, *, broken: bool = False
-) -> None:
+def _end(span: Span, status: int | None, error: BaseException | None, broken: bool) -> None:
     if status is not None:
         span.set_attribute("http.response.status_code", status)
     if error is not None and (broken or status is None or status >= 500):

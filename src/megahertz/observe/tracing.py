@@ -9,6 +9,7 @@ of a health check carries its trace and records nothing.
 import asyncio
 import threading
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from megahertz.engine import Endpoint, Exchange, Failed, Route, TraceSource
@@ -82,21 +83,19 @@ class Tracing:
     def observe(self, route: Route, failed: Failed) -> Endpoint:
         """The route's endpoint with its trace around it."""
         inner, bare = route.endpoint, route.bare
-        of = self._silent.of if route.path in self._skip else self._source.of
-        spans, set_current, attach = self._spans, CURRENT.set, self._attach
-
-        def call(exchange: Exchange) -> Any:
-            return inner() if bare else inner(exchange)
+        begin = self._silent.begin if route.path in self._skip else self._source.begin
+        spans, attach = self._spans, self._attach
 
         def endpoint(exchange: Exchange) -> Any:
-            found = of(exchange, route)
-            set_current(found)
-            if found.sampled and spans is not None:
-                return spans.run(found, call, failed)
-            if attach is not None:
+            found = begin(CURRENT, exchange, route)
+            if spans is not None and found.sampled:
+                call = inner if bare else partial(inner, exchange)
+                return spans.run(found, call, route, failed)
+            if attach is not None and (type(exchange) is not Exchange or found.baggage):
                 attach(found)
             return inner() if bare else inner(exchange)
 
+        endpoint.traces = True  # type: ignore[attr-defined]
         return endpoint
 
     async def __aenter__(self) -> "Tracing":
@@ -106,6 +105,9 @@ class Tracing:
 
             if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
                 trace.set_tracer_provider(self.provider)
+        if self._attach is not None:
+            # The engine serves in the context of who opens it: every request begins with this.
+            self._attach(None)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
