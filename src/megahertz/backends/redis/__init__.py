@@ -2,7 +2,10 @@
 
 from megahertz.backends.redis.broker import RedisBroker
 from megahertz.backends.redis.client import Redis
+from megahertz.backends.redis.commands import Script
+from megahertz.backends.redis.lock import Lock
 from megahertz.backends.redis.options import Options
 from megahertz.backends.redis.pipeline import Pipeline
+from megahertz.backends.redis.subscriber import PubSub
 
-__all__ = ["Options", "Pipeline", "Redis", "RedisBroker"]
+__all__ = ["Lock", "Options", "Pipeline", "PubSub", "Redis", "RedisBroker", "Script"]

@@ -1,18 +1,21 @@
 """A client of one Redis, with the habits of redis-py's asyncio client."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Self
 
 from megahertz.backends.redis.address import Address, from_url
 from megahertz.backends.redis.commands import Command, Commands, Convert, Free, Words
 from megahertz.backends.redis.connection import Connection
+from megahertz.backends.redis.lock import Lock
 from megahertz.backends.redis.options import Options
 from megahertz.backends.redis.own import Own
 from megahertz.backends.redis.pipeline import Pipeline
+from megahertz.backends.redis.subscriber import PubSub
+from megahertz.backends.redis.tracking import Tracking
 from megahertz.engine import Reply
-from megahertz.errors import BadSettings
+from megahertz.errors import BadSettings, Misused
 
 
 class Redis(Commands, Free):
@@ -62,6 +65,7 @@ class Redis(Commands, Free):
     def _begin(self, address: Address, options: Options) -> None:
         self.address, self.options = address, options
         self._connection: Connection | None = None
+        self._tracking: Tracking | None = None
         self._own = Own(address, options)
         self._command: Command = self._first
 
@@ -86,7 +90,8 @@ class Redis(Commands, Free):
 
     def _open(self) -> Connection:
         if self._connection is None:
-            self._connection = Connection(self.address, self.options)
+            said = {} if self._tracking is None else self._tracking.said()
+            self._connection = Connection(self.address, self.options, **said)
             self._connection.open()
         return self._connection
 
@@ -99,6 +104,56 @@ class Redis(Commands, Free):
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Commands to be sent together, and as one MULTI ... EXEC unless `transaction` is off."""
         return Pipeline(self._open().link, self._own, transaction=transaction)
+
+    def track(
+        self,
+        invalidated: Callable[[list[Any] | None], object],
+        *,
+        prefixes: Sequence[str] = (),
+        noloop: bool = False,
+    ) -> None:
+        """Has `invalidated` called with keys that this client has read, once they change.
+
+        With None all of them: the database was emptied, or the connection lost, and with it what
+        the server would have said. To be called before the first command; caches of what is read
+        through this client are right as long as they forget what is named. Reads and what makes
+        them wrong come over one connection, in order: no reply that is older than its
+        invalidation is delivered behind it.
+
+        Args:
+            prefixes: keys that begin with one of these, read or not (BCAST).
+            noloop: not those that this client changes itself.
+
+        Raises:
+            Misused: the client is in use already, or speaks RESP2.
+        """
+        if self._connection is not None or self.options.protocol != 3:
+            raise Misused("track() comes before the first command, and needs protocol=3")
+        self._tracking = Tracking(invalidated, tuple(prefixes), noloop)
+
+    def pubsub(self, *, ignore_subscribe_messages: bool = False, **_: Any) -> PubSub:
+        """A subscriber, on a connection of its own."""
+        ignores = ignore_subscribe_messages
+        return PubSub(self.address, self.options, ignore_subscribe_messages=ignores)
+
+    def lock(
+        self,
+        name: str,
+        timeout: float | None = None,
+        sleep: float = 0.1,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        **_: Any,
+    ) -> Lock:
+        """A lock that all clients of this Redis see; see `Lock`."""
+        return Lock(
+            self,
+            name,
+            timeout=timeout,
+            sleep=sleep,
+            blocking=blocking,
+            blocking_timeout=blocking_timeout,
+        )
 
     async def transaction(
         self,
@@ -121,7 +176,7 @@ class Redis(Commands, Free):
         return self
 
     async def __aenter__(self) -> Self:
-        self._open()
+        """Connects when it is first asked to."""
         return self
 
     async def __aexit__(self, *exc: object) -> None:

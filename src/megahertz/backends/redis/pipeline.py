@@ -6,11 +6,11 @@ turns, and so has a connection of its own from there on.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Self
 
-from megahertz.backends.redis.commands import Commands, Convert, Words
+from megahertz.backends.redis.commands import Commands, Convert, Script, Words
 from megahertz.backends.redis.connection import Connection
 from megahertz.backends.redis.own import Own
 from megahertz.engine import Link
@@ -34,6 +34,7 @@ class Pipeline(Commands):
         self._link, self._own, self._transaction = link, own, transaction
         self._queue: list[Queued] = []
         self._watching: Connection | None = None
+        self._scripts: dict[str, Script] = {}
         self._begun = False
         self._command = self._add
 
@@ -67,6 +68,20 @@ class Pipeline(Commands):
         """A command by its words; the first may be several, `CONFIG GET`."""
         first: Any = args[0]
         return self._add((*(first.split(" ") if isinstance(first, str) else [first]), *args[1:]))
+
+    def _run(self, script: Script, words: Sequence[Any]) -> Awaitable[Any]:
+        """Within the pipeline it is too late to hear that the server does not know it."""
+        self._scripts[script.sha] = script
+        return self.evalsha(script.sha, *words)
+
+    async def _load(self) -> None:
+        scripts, self._scripts = self._scripts, {}
+        if scripts:
+            link = self._link if self._watching is None else self._watching.link
+            known = await link.command(("SCRIPT", "EXISTS", *scripts), None, True)
+            for there, script in zip(known, scripts.values(), strict=True):
+                if not there:
+                    await link.command(("SCRIPT", "LOAD", script.script))
 
     async def watch(self, *names: Any) -> bool:
         """What follows `multi` is done only if nobody changes these keys until then.
@@ -113,6 +128,7 @@ class Pipeline(Commands):
             await self.reset()
             return []
         try:
+            await self._load()
             results: list[Any] = await self._send(queue)
         finally:
             await self.reset()
@@ -130,7 +146,7 @@ class Pipeline(Commands):
 
     async def reset(self) -> None:
         """Forgets commands and watches."""
-        self._queue = []
+        self._queue, self._scripts = [], {}
         if self._watching is not None:
             clean = False
             try:
@@ -160,6 +176,11 @@ class Pipeline(Commands):
                 return value if value_from_callable else done
             except CompareFailed:
                 continue
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """For code that awaits the commands that it collects: gives the pipeline."""
+        return self
+        yield
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,11 +10,12 @@ from megahertz.backends.redis.commands.words import (
     Keys,
     at_milliseconds,
     at_seconds,
+    flagged,
     is_ok,
-    milliseconds,
-    seconds,
     several,
     text,
+    whole_milliseconds,
+    whole_seconds,
 )
 from megahertz.errors import Misused
 
@@ -48,7 +49,9 @@ class Keyspace(Asks):
         lt: bool = False,
     ) -> Awaitable[bool]:
         """It expires after seconds; False where a condition forbids that, or there is none."""
-        return self._command(("EXPIRE", name, seconds(time), *_when(nx, xx, gt, lt)), bool)
+        return self._command(
+            ("EXPIRE", name, whole_seconds(time), *flagged(NX=nx, XX=xx, GT=gt, LT=lt)), bool
+        )
 
     def pexpire(
         self,
@@ -60,7 +63,9 @@ class Keyspace(Asks):
         lt: bool = False,
     ) -> Awaitable[bool]:
         """After milliseconds."""
-        return self._command(("PEXPIRE", name, milliseconds(time), *_when(nx, xx, gt, lt)), bool)
+        return self._command(
+            ("PEXPIRE", name, whole_milliseconds(time), *flagged(NX=nx, XX=xx, GT=gt, LT=lt)), bool
+        )
 
     def expireat(
         self,
@@ -72,7 +77,9 @@ class Keyspace(Asks):
         lt: bool = False,
     ) -> Awaitable[bool]:
         """At a time, seconds since 1970."""
-        return self._command(("EXPIREAT", name, at_seconds(when), *_when(nx, xx, gt, lt)), bool)
+        return self._command(
+            ("EXPIREAT", name, at_seconds(when), *flagged(NX=nx, XX=xx, GT=gt, LT=lt)), bool
+        )
 
     def pexpireat(
         self,
@@ -84,8 +91,8 @@ class Keyspace(Asks):
         lt: bool = False,
     ) -> Awaitable[bool]:
         """At a time, milliseconds since 1970."""
-        words = ("PEXPIREAT", name, at_milliseconds(when), *_when(nx, xx, gt, lt))
-        return self._command(words, bool)
+        flags = flagged(NX=nx, XX=xx, GT=gt, LT=lt)
+        return self._command(("PEXPIREAT", name, at_milliseconds(when), *flags), bool)
 
     def persist(self, name: Key) -> Awaitable[bool]:
         """It does not expire any more."""
@@ -185,7 +192,7 @@ class Keyspace(Asks):
     ) -> Awaitable[Any]:
         """A key from what `dump` gave; `ttl` in milliseconds, 0: for ever."""
         words: list[Any] = ["RESTORE", name, ttl, value]
-        words += [flag for flag, on in (("REPLACE", replace), ("ABSTTL", absttl)) if on]
+        words += flagged(REPLACE=replace, ABSTTL=absttl)
         for flag, given in (("IDLETIME", idletime), ("FREQ", frequency)):
             if given is not None:
                 words += [flag, int(given)]
@@ -217,7 +224,7 @@ class Keyspace(Asks):
             words += ["LIMIT", start, num]
         wanted = [] if get is None else several(get)
         words += [word for pattern in wanted for word in ("GET", pattern)]
-        words += [flag for flag, on in (("DESC", desc), ("ALPHA", alpha)) if on]
+        words += flagged(DESC=desc, ALPHA=alpha)
         if store is not None:
             words += ["STORE", store]
         if groups and len(wanted) < 2:
@@ -228,10 +235,6 @@ class Keyspace(Asks):
     def wait(self, num_replicas: int, timeout: int) -> Awaitable[int]:
         """How many replicas have what was written so far, within milliseconds."""
         return self._blocking(("WAIT", num_replicas, timeout), None, timeout / 1000)
-
-
-def _when(nx: bool, xx: bool, gt: bool, lt: bool) -> list[str]:
-    return [flag for flag, on in (("NX", nx), ("XX", xx), ("GT", gt), ("LT", lt)) if on]
 
 
 def _grouped(found: Any, width: int) -> Any:

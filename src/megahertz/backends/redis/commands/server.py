@@ -75,7 +75,7 @@ class Server(Asks):
 
     def client_unpause(self) -> Awaitable[Any]:
         """It goes on."""
-        return self._command(("CLIENT", "UNPAUSE"), is_ok)
+        return self._command(("CLIENT", "UNPAUSE"))
 
     def lastsave(self) -> Awaitable[Any]:
         """When it last saved, seconds since 1970."""

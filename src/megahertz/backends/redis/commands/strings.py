@@ -12,14 +12,15 @@ from megahertz.backends.redis.commands.words import (
     as_dict,
     at_milliseconds,
     at_seconds,
+    flagged,
     is_ok,
-    milliseconds,
     number,
     ok_or_none,
     one_of,
     pairs,
-    seconds,
     several,
+    whole_milliseconds,
+    whole_seconds,
 )
 from megahertz.errors import Misused
 
@@ -58,9 +59,7 @@ class Strings(Asks):
             one_of(ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl)
             words = ["SET", name, value, *expiry(ex, px, exat, pxat)]
         one_of(nx=nx, xx=xx)
-        words += [flag for flag, on in (("NX", nx), ("XX", xx), ("KEEPTTL", keepttl)) if on]
-        if get:
-            words.append("GET")
+        words += flagged(NX=nx, XX=xx, KEEPTTL=keepttl, GET=get)
         return self._command(tuple(words), None if get else ok_or_none)
 
     def getex(
@@ -87,11 +86,11 @@ class Strings(Asks):
 
     def setex(self, name: Key, time: int | timedelta, value: Value) -> Awaitable[bool]:
         """Sets it, to expire after seconds."""
-        return self._command(("SETEX", name, seconds(time), value), is_ok)
+        return self._command(("SETEX", name, whole_seconds(time), value), is_ok)
 
     def psetex(self, name: Key, time_ms: int | timedelta, value: Value) -> Awaitable[bool]:
         """Sets it, to expire after milliseconds."""
-        return self._command(("PSETEX", name, milliseconds(time_ms), value), is_ok)
+        return self._command(("PSETEX", name, whole_milliseconds(time_ms), value), is_ok)
 
     def setnx(self, name: Key, value: Value) -> Awaitable[bool]:
         """Sets it where there is none."""
@@ -160,7 +159,7 @@ class Strings(Asks):
     ) -> Awaitable[Any]:
         """The longest common subsequence."""
         words: list[Any] = ["LCS", key1, key2]
-        words += [flag for flag, on in (("LEN", len), ("IDX", idx)) if on]
+        words += flagged(LEN=len, IDX=idx)
         if minmatchlen:
             words += ["MINMATCHLEN", minmatchlen]
         if withmatchlen:
@@ -220,9 +219,9 @@ def expiry(
 ) -> tuple[Any, ...]:
     """The words that say when."""
     if ex is not None:
-        return "EX", seconds(ex)
+        return "EX", whole_seconds(ex)
     if px is not None:
-        return "PX", milliseconds(px)
+        return "PX", whole_milliseconds(px)
     if exat is not None:
         return "EXAT", at_seconds(exat)
     if pxat is not None:

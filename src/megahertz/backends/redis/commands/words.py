@@ -44,6 +44,11 @@ def several(first: Keys, rest: Iterable[Key] = ()) -> list[Any]:
     return [*first, *rest]
 
 
+def flagged(**flags: Any) -> list[str]:
+    """The names of those that are on."""
+    return [name for name, on in flags.items() if on]
+
+
 def pairs(mapping: Mapping[Any, Any]) -> list[Any]:
     """Keys and values in turn."""
     return [word for pair in mapping.items() for word in pair]
@@ -86,14 +91,14 @@ def as_set(reply: Any) -> set[Any]:
     return set(reply or ())
 
 
-def milliseconds(value: float | timedelta) -> int:
+def whole_milliseconds(value: float | timedelta) -> int:
     """A duration for PX and PEXPIRE."""
     if isinstance(value, timedelta):
         return int(value.total_seconds() * 1000)
     return int(value)
 
 
-def seconds(value: int | timedelta) -> int:
+def whole_seconds(value: int | timedelta) -> int:
     """A duration for EX and EXPIRE."""
     return int(value.total_seconds()) if isinstance(value, timedelta) else int(value)
 
