@@ -131,9 +131,14 @@ class Limiter(Block):
         Raises:
             Misused: the limit is Redis's, which has to be waited for.
         """
-        if self._redis is not None:
-            raise Misused(f"{self!r} asks Redis: `await limit.acquire()`")
-        return self._local(key, cost)
+        cell = self._cell
+        if cell is None or self._redis is not None or self._clock is not None:
+            if self._redis is not None:
+                raise Misused(f"{self!r} asks Redis: `await limit.acquire()`")
+            return self._local(key, cost)
+        if key is not None and self.key is None:
+            raise self._keyless()
+        return cell.acquire(key, cost)
 
     @property
     def cell(self) -> Cell:
@@ -145,13 +150,13 @@ class Limiter(Block):
         return self._cell
 
     def _local(self, key: str | None, cost: int) -> float:
-        cell = self._cell or self.cell
         if key is not None and self.key is None:
-            raise Misused(f"{self!r} counts all calls together; a key needs key=")
+            raise self._keyless()
         clock = self._clock
-        if clock is None:
-            return cell.acquire(key, cost)
-        return cell.acquire(key, cost, int(clock.now() * 1e9))
+        return self.cell.acquire(key, cost, None if clock is None else int(clock.now() * 1e9))
+
+    def _keyless(self) -> Misused:
+        return Misused(f"{self!r} counts all calls together; a key needs key=")
 
     async def decide(self, key: str | None = None, cost: int = 1) -> float:
         """As `try_acquire`, in any scope: Redis's word, or the local one while Redis is away."""
@@ -185,7 +190,7 @@ class Limiter(Block):
             Misused: it counts all calls together.
         """
         if self.key is None:
-            raise Misused(f"{self!r} counts all calls together; of() needs key=")
+            raise self._keyless()
         return Keyed(self, key)
 
     async def _run(
