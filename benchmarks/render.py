@@ -8,7 +8,17 @@ benchmarks/results/flash-sale-<time>.json`.
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import compare, handshakes, limiters, logs, result, saturate, slow, sockets
+from benchmarks import (
+    compare,
+    handshakes,
+    limiters,
+    logs,
+    redis_limits,
+    result,
+    saturate,
+    slow,
+    sockets,
+)
 from benchmarks.build import ROOT
 from benchmarks.micro import steps
 from benchmarks.peer import FLOOR
@@ -72,6 +82,7 @@ PARTS: dict[tuple[str, str], Callable[[Found], list[str]]] = {
     ("docs/guide/load.md", "generator"): saturate.table,
     ("docs/guide/tls.md", "handshakes"): handshakes.table,
     ("docs/guide/limits.md", "limiters"): limiters.table,
+    ("docs/guide/limits.md", "redis-limits"): redis_limits.table,
     ("docs/guide/logs.md", "logs"): logs.table,
     ("docs/design/connections.md", "sockets"): sockets.table,
     ("docs/design/connections.md", "slow"): slow.table,

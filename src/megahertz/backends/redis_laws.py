@@ -35,6 +35,9 @@ local time = %s
 local now = (tonumber(time[1]) - 1767225600) * 1000000 + tonumber(time[2])
 local law, cost = ARGV[1], tonumber(ARGV[2])
 local word = redis.call('GET', KEYS[1])
+local function keep(text, micros)
+  redis.call('SET', KEYS[1], text, 'PX', math.ceil(micros / 1000) + 1)
+end
 
 if law == 'window' then
   local limit, length = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -55,8 +58,7 @@ if law == 'window' then
   local fits = used + cost <= limit
   if fits then own = own + cost end
   if fits or stepped then
-    word = string.format('%%d %%d %%d', number, before, own)
-    redis.call('SET', KEYS[1], word, 'PX', math.ceil(length / 500) + 1)
+    keep(string.format('%%d %%d %%d', number, before, own), 2 * length)
   end
   if fits then return {1, 0} end
   local function reached(count, room)
@@ -73,10 +75,7 @@ if law == 'window' then
 end
 
 local step, most = tonumber(ARGV[3]), tonumber(ARGV[4])
-local function book(busy)
-  local life = math.ceil((busy - now) / 1000) + 1
-  redis.call('SET', KEYS[1], string.format('%%.17g', busy), 'PX', life)
-end
+local function book(busy) keep(string.format('%%.17g', busy), busy - now) end
 local busy, furthest = tonumber(word) or now, now + most + step
 if busy > furthest then -- the clock went back: the line counts as full
   busy = furthest
