@@ -3,6 +3,7 @@
 import click
 
 from megahertz.cli.demo import demo
+from megahertz.cli.doctor import doctor
 from megahertz.cli.errors import errors
 from megahertz.cli.load import load
 from megahertz.cli.new import new
@@ -36,4 +37,5 @@ main.add_command(openapi)
 main.add_command(run)
 main.add_command(reload)
 main.add_command(load)
+main.add_command(doctor)
 main.add_command(demo)
