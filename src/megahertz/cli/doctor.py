@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from megahertz.observe.doctor import Facts, Finding, Machine, Severity, examine, probe
+from megahertz.observe import Facts, Finding, Machine, Severity, examine, probe
 
 COLOURS = {Severity.CRITICAL: "red", Severity.WARNING: "yellow", Severity.NOTICE: "cyan"}
 
