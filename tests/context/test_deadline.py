@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from megahertz.context import DEADLINE, cancel_reason, deadline
+from megahertz.context import DEADLINE, cancel_reason, deadline, lift_deadline
 from megahertz.errors import BadSettings, DeadlineExceeded, Misused
 from tests.virtual import virtual
 
@@ -241,3 +241,18 @@ def test_the_end_is_a_moment_of_the_monotonic_clock():
             assert DEADLINE.get() == pytest.approx(time.monotonic() + 50, abs=40)
 
     asyncio.run(inside())
+
+
+@virtual
+async def test_what_outlives_its_caller_can_lift_the_deadline():
+    async def left_behind():
+        lift_deadline()
+        await asyncio.sleep(5)
+        with deadline(7):
+            return deadline()
+
+    with deadline(1):
+        task = asyncio.create_task(left_behind())
+        await asyncio.sleep(0)
+        assert deadline() == pytest.approx(1)
+    assert await task == pytest.approx(7)

@@ -1,10 +1,22 @@
 """Deadlines inside of handlers: in the engine's own task, and under another server."""
 
 import asyncio
+import time
+from typing import Annotated
 
 import httpx
 
-from megahertz import App, Policy, cancel_reason, deadline
+from megahertz import (
+    App,
+    BackgroundTasks,
+    Depends,
+    Policy,
+    Request,
+    WebSocket,
+    cancel_reason,
+    deadline,
+)
+from megahertz.context import DEADLINE
 from megahertz.testing import Client
 
 
@@ -77,3 +89,40 @@ def test_the_engine_tells_why():
     with Client(app) as client:
         assert client.get("/").status_code == 504
     assert reasons == ["deadline exceeded"]
+
+
+def test_what_outlives_an_answer_is_not_bound_by_its_deadline():
+    app, left = App(), {}
+
+    async def note(where: str) -> None:
+        with deadline(50):
+            await asyncio.sleep(0)
+        left[where] = deadline()
+
+    async def session():
+        yield "session"
+        await note("end of a dependency")
+
+    @app.get("/")
+    async def late(
+        request: Request, tasks: BackgroundTasks, session: Annotated[str, Depends(session)]
+    ) -> str:
+        DEADLINE.set(time.monotonic())
+        tasks.add_task(note, "background task")
+        await request.connection.create_task(note("task of a connection"))
+        return session
+
+    @app.websocket("/talk")
+    async def talk(websocket: WebSocket) -> None:
+        DEADLINE.set(time.monotonic())
+        await websocket.accept()
+        await note("websocket")
+        await websocket.send("done")
+
+    with Client(app) as client:
+        assert client.get("/").text == "session"
+        with client.websocket_connect("/talk") as session:
+            assert session.receive() == "done"
+    assert left == dict.fromkeys(
+        ["end of a dependency", "background task", "task of a connection", "websocket"]
+    )

@@ -8,7 +8,7 @@ from megahertz.context.budget import (
     read_budget,
     read_grpc_timeout,
 )
-from megahertz.context.deadline import DEADLINE, EXPIRED, Deadline, deadline
+from megahertz.context.deadline import DEADLINE, EXPIRED, Deadline, deadline, lift_deadline
 from megahertz.context.reason import CLOSED, GONE, cancel_reason
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "deadline",
     "format_grpc_timeout",
     "grpc_timeout",
+    "lift_deadline",
     "read_budget",
     "read_grpc_timeout",
 ]

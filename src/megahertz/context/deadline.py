@@ -110,3 +110,14 @@ def deadline(seconds: float | None = None) -> float | Deadline | None:
         return Deadline(seconds)
     end = DEADLINE.get()
     return None if end == inf else max(0.0, end - time.monotonic())
+
+
+def lift_deadline() -> None:
+    """From here on the current task, and what it starts, has no deadline.
+
+    For work that outlives its caller: a task that a handler leaves behind inherits a deadline that
+    is soon over, and no `with deadline(...)` in it could be longer. Blocks that are open still end
+    in time. What runs after an answer (background tasks, ends of dependencies, tasks of a
+    connection, a WebSocket that is open) begins with this.
+    """
+    DEADLINE.set(inf)

@@ -21,7 +21,7 @@ class Timeout(Block):
 
     def __init__(self, seconds: float, *, fallback: Any = None) -> None:
         super().__init__(fallback)
-        deadline(seconds)
+        deadline(seconds)  # refuses what cannot be
         self._seconds = seconds
 
     def _block(self) -> AbstractAsyncContextManager[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
+from megahertz.context import lift_deadline
 from megahertz.errors import Overloaded
 from megahertz.http.threads import Threads, bound
 
@@ -85,6 +86,7 @@ class Background:
         """Runs what was admitted, also what was added since."""
         self._waiting += len(tasks) - tasks._admitted
         tasks._admitted = len(tasks)
+        lift_deadline()  # it was the answer's
         for func, args, kwargs in tasks._tasks:
             await self._one(func, args, kwargs)
             tasks._admitted -= 1

@@ -7,8 +7,10 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any, TypeVar
 
+from megahertz.context import lift_deadline
 from megahertz.errors import Overloaded
 from megahertz.http.state import State
 
@@ -60,7 +62,9 @@ class Connection:
         if len(self._tasks) >= TASKS:
             coroutine.close()
             raise Overloaded(f"a connection has at most {TASKS} tasks")
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        context = copy_context()
+        context.run(lift_deadline)  # it outlives the request
+        task = asyncio.get_running_loop().create_task(coroutine, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         _keep(task)

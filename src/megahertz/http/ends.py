@@ -17,6 +17,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from megahertz.context import lift_deadline
+
 End = Callable[[Any, BaseException | None], Awaitable[object]]
 """`await end(answer, error)`: one of the two is None, unless the answer was not whole."""
 
@@ -60,6 +62,8 @@ class Ends:
         Raises:
             BaseException: `error`, or what an end raised in its place.
         """
+        if not left:
+            lift_deadline()  # it was the answer's, and what is cleaned up needs time of its own
         while len(self._open) > left:
             end = self._open.pop()
             try:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
+from megahertz.context import lift_deadline
 from megahertz.engine import Answer, Exchange, Socket, SocketSettings
 from megahertz.errors import (
     BadRoute,
@@ -189,6 +190,7 @@ class WebSocket:
             self._socket = self._exchange.upgrade(self._settings, fields)
         except RuntimeError:
             raise WebSocketDisconnect(1006) from None
+        lift_deadline()  # it was the handshake's
 
     def adopt(self, socket: Socket) -> None:
         """Somebody else has completed the handshake: a mounted application."""

@@ -89,7 +89,7 @@ class Limiter(Block):
         self.rate, self.per, self.burst, self.key = rate, per, burst, key
         self.scope = _scope(scope, kind)
         self._check()
-        self._keys, self._clock, self._given = keys, clock, name
+        self._keys, self._clock = keys, clock
         self._cell: Cell | None = None
         self._redis = self.scope if isinstance(self.scope, RedisScope) else None
         self._rule = rule(self.law, rate, per, burst)
