@@ -62,6 +62,7 @@ def peers() -> dict[str, Peer]:
         _uvicorn("FastAPI", "on_fastapi", "fastapi"),
         *_ours("ours", ""),
     ]
+    listed += [*_ours("open", "open on "), *_ours("governed", "governed on ")]
     for name, module in (
         ("ASGI", "asgi"),
         ("Starlette", "on_starlette"),

@@ -135,6 +135,14 @@ _LISTED = (
         ("net/http", "fasthttp", "Hertz", "Node http", *PYTHON[:4], *OURS),
     ),
     Work(
+        "governed",
+        "GET / with every protection on, and with none",
+        (HELLO,),
+        (FLOOR, "fasthttp", *(f"{name} on {it}" for name in ("open", "governed") for it in OURS)),
+        rounds=7,
+        seconds=2.0,
+    ),
+    Work(
         "file",
         "a file of 64 KiB",
         (Ask("/files/64k.bin", answer=BLOB),),

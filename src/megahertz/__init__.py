@@ -2,7 +2,17 @@
 
 from megahertz.context import cancel_reason, deadline
 from megahertz.errors import HTTPError, WebSocketDisconnect
-from megahertz.govern import GCRA, Breaker, LeakyBucket, Policy, SlidingWindow, TokenBucket
+from megahertz.govern import (
+    GCRA,
+    AdaptiveBreaker,
+    Breaker,
+    LeakyBucket,
+    Policy,
+    Shed,
+    SlidingWindow,
+    Stale,
+    TokenBucket,
+)
 from megahertz.http import (
     CORS,
     App,
@@ -32,6 +42,7 @@ from megahertz.http import (
 __all__ = [
     "CORS",
     "GCRA",
+    "AdaptiveBreaker",
     "App",
     "BackgroundTasks",
     "Body",
@@ -54,7 +65,9 @@ __all__ = [
     "Response",
     "Rooms",
     "Router",
+    "Shed",
     "SlidingWindow",
+    "Stale",
     "StreamingResponse",
     "TokenBucket",
     "TrustedHosts",

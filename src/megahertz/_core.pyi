@@ -448,6 +448,8 @@ class Engine:
         expired: makes the error of a passed deadline from its seconds.
         broken: makes the error of a body that was refused half way from its status.
         idle: called once, after `stop`, when the last connection has closed.
+        deadline: the variable that tells a request's end, in seconds of the monotonic clock.
+        cores: the share of a processor that this worker may use.
     """
 
     def __new__(
@@ -460,6 +462,8 @@ class Engine:
         expired: Callable[[float], BaseException],
         broken: Callable[[int], BaseException],
         idle: Callable[[], object],
+        deadline: ContextVar[float] | None = None,
+        cores: float = 1.0,
     ) -> Engine: ...
     def fileno(self) -> int: ...
     def poll(self) -> None:
@@ -477,9 +481,13 @@ class Engine:
         deadline: float | None = None,
         streams: bool = False,
         body_bytes: int | None = None,
+        fallback: Callable[..., Any] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Raises ValueError for a pattern that is malformed or in conflict with another."""
-    def set_fallback(self, endpoint: Callable[[Exchange], Any]) -> None: ...
+    def set_fallback(
+        self, endpoint: Callable[[Exchange], Any], *, gate: Gate | None = None
+    ) -> None: ...
     def set_refusal(self, status: int, answer: Answer) -> None: ...
     def trust(self, proxies: Sequence[str], header: str = "x-forwarded") -> None:
         """Believes these peers when they say who asked them: `Exchange.peer`, `Exchange.secure`.
@@ -631,6 +639,89 @@ class BreakerCell:
     def state(self, now: int | None = None) -> tuple[float, float, int, int, int, int]:
         """Seconds until it may close (0.0: closed), share refused, calls and failures in the
         window, times opened, calls refused."""
+
+# --- gate.rs ---
+
+@final
+class Gate:
+    """What stands in front of a route; everything passes until rules are `set`.
+
+    The order is fixed: a deadline that cannot be met, load, rate, breaker, number at once. Who is
+    refused is answered by the engine (429, 503), counted, and remembered for `Plane.refusals`.
+    """
+
+    def __new__(cls) -> Gate: ...
+    def set(
+        self,
+        plane: Plane,
+        name: str,
+        *,
+        deadline: float | None = None,
+        budget: str | None = None,
+        shed: ShedState | None = None,
+        limit: Limiter | None = None,
+        key: str | None = None,
+        said: str = "",
+        breaker: BreakerCell | None = None,
+        fallback: bool = False,
+        concurrency: int | None = None,
+        priority: str = "live",
+        observe: Sequence[str] = ...,
+        answers: Sequence[Answer] = ...,
+        error: Callable[[int, float | None], Exception],
+    ) -> None:
+        """These rules from the next request on.
+
+        Args:
+            plane: where they count.
+            name: the route's.
+            deadline: seconds for each request.
+            budget: the field by which callers say how many milliseconds they wait.
+            shed: refuses by load.
+            limit: refuses by rate.
+            key: whose: None, "client", "header:NAME" or "path:NUMBER".
+            said: the fields of a refusal by rate; the engine goes on with `r=0;t=...`.
+            breaker: refuses after failures.
+            fallback: then the route's other endpoint answers.
+            concurrency: requests at once, in all workers.
+            priority: live, batch or test.
+            observe: rules that only count: shed, limit, breaker, concurrency.
+            answers: to each rule's refusals, in their order; without, they are `Service.failed`'s.
+            error: makes the exception of a rule by its number and the seconds to wait.
+        """
+    def adopt(self, other: Gate) -> None:
+        """The rules of another from the next request on."""
+    def clear(self) -> None:
+        """Everything passes from the next request on."""
+    def enter(self, exchange: Any) -> GatePass | None:
+        """For a request that another server has read; None where there are no rules.
+
+        Raises:
+            RateLimited, BreakerOpen, BulkheadFull, Overloaded: it does not pass.
+        """
+
+@final
+class GatePass:
+    """What was let through."""
+
+    @property
+    def fell_back(self) -> bool:
+        """The breaker is open: the route's other endpoint answers."""
+    @property
+    def deadline(self) -> float | None:
+        """Seconds of the monotonic clock at which its time is up."""
+    def leave(self, status: int | None) -> None:
+        """It has ended with this status; None: its client left."""
+
+@final
+class ShedState:
+    """What a worker knows of its load; routes that share one are shed together."""
+
+    def __new__(
+        cls, *, lag: float, interval: float, cpu: float, shares: tuple[float, float, float]
+    ) -> ShedState: ...
+    def state(self) -> tuple[bool, int, int | None]:
+        """Whether a queue stands, requests in flight, and how many may be."""
 
 # --- journal.rs ---
 

@@ -80,7 +80,11 @@ async def mounted(scope, receive, send):
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": said.encode()})
 
-limited = App(policy=Policy(limit=GCRA(100)))
+limited = App(policy=Policy(limit=GCRA(1, per=3600, burst=50)))
+
+@limited.get("/pid", policy=Policy.off())
+async def limited_pid() -> int:
+    return os.getpid()
 
 @limited.get("/")
 async def hello() -> str:

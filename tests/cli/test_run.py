@@ -138,7 +138,6 @@ def test_the_grace_has_an_end(serve, until):
         (["shop:app", "--workers", "2"], {"BROKEN": "1"}, "before it served"),
         (["shop:make"], {}, "--factory"),
         (["shop:os"], {}, "neither a megahertz App nor an ASGI 3 application"),
-        (["shop:limited", "--workers", "2"], {}, 'scope="worker"'),
         (["shop:app", "--host", "203.0.113.1"], {}, "no interface here has that address"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",

@@ -77,6 +77,9 @@ def test_parts_are_claimed_until_none_is_left():
     with pytest.raises(PlaneUnusable, match="looked at"):
         Limiter(Plane(plane.fileno(), look=True), "x", "gcra", rate=1)
     assert [owner[1] for owner in plane.owners()] == [os.getpid()]
+    looked = Plane(plane.fileno(), look=True)
+    assert looked.owners() == plane.owners()
+    assert (looked.tallies(), looked.refusals()) == ([], [])
     plane.bury(os.getpid())
     assert plane.owners() == []
     del first

@@ -1,7 +1,7 @@
 import pytest
 
 from megahertz.errors import BadSettings, BulkheadFull
-from megahertz.govern import GCRA, Bulkhead, BulkheadStatistics, Policy
+from megahertz.govern import GCRA, Bulkhead, BulkheadStatistics, Policy, Shed
 
 limit = GCRA(10)
 
@@ -24,10 +24,12 @@ def test_off_inherits_nothing_through_any_router():
     [
         ({"deadline": 0}, "more than 0"),
         ({"concurrency": 0}, "at least 1"),
-        ({"limit": 5}, "a limiter"),
-        ({"breaker": object()}, "comes with governance"),
-        ({"shed": object()}, "comes with governance"),
-        ({"priority": "batch"}, "comes with governance"),
+        ({"limit": 5}, "a Limiter"),
+        ({"breaker": object()}, "a Breaker"),
+        ({"shed": object()}, "a Shed"),
+        ({"priority": "high"}, "batch"),
+        ({"mode": "half"}, "observe"),
+        ({"mode": {"deadline": "off"}}, "observe"),
     ],
     ids=str,
 )
@@ -36,12 +38,21 @@ def test_what_cannot_be_is_refused(arguments, told):
         Policy(**arguments)
 
 
-def test_a_machine_limit_needs_one_worker():
-    Policy(limit=limit).check(1)
-    Policy(limit=GCRA(10, scope="worker")).check(4)
+def test_modes_are_inherited_rule_by_rule():
+    outer = Policy(
+        limit=limit, concurrency=5, shed=Shed(), mode={"limit": "off", "shed": "observe"}
+    )
+    inner = Policy(mode={"limit": "on"}).over(outer)
+    assert (inner.rule("limit"), inner.rule("concurrency")) == (limit, 5)
+    assert inner.observed == ["shed"]
+    assert outer.rule("limit") is None
+    assert Policy(mode="off").over(outer).is_empty
 
-    with pytest.raises(BadSettings, match=r'scope="worker" with the rate of one worker \(2\.5\)'):
-        Policy(limit=limit).check(4)
+
+def test_the_budget_may_have_another_field_or_none():
+    assert Policy().told == "x-envoy-expected-rq-timeout-ms"
+    assert Policy(budget="x-timeout").told == "x-timeout"
+    assert Policy(budget="").told is None
 
 
 def test_a_bulkhead_refuses_above_its_number_and_frees_on_every_end():

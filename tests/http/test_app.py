@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from megahertz import App, HTTPError, JSONResponse, Policy, Request, Response, Router
-from megahertz.errors import BadRoute, BadSettings, Overloaded
+from megahertz.errors import BadRoute, Overloaded
 from megahertz.govern import GCRA
 from megahertz.testing import Client
 
@@ -484,17 +484,6 @@ def test_a_route_declared_twice_is_refused():
 
     with pytest.raises(BadRoute, match=r"already GET /items/{sku}"):
         _ = app.routes
-
-
-def test_a_machine_limit_with_several_workers_is_refused_at_start_up(monkeypatch):
-    monkeypatch.setenv("MEGAHERTZ_WORKERS", "2")
-    app = App()
-
-    @app.get("/", policy=Policy(limit=GCRA(100)))
-    async def handler() -> None: ...
-
-    with pytest.raises(BadSettings, match='scope="worker"'), Client(app):
-        pass
 
 
 def test_a_handler_without_parameters_is_the_endpoint_itself():

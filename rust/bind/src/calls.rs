@@ -1,6 +1,6 @@
 //! Calls into the C API that PyO3 has no safe form of, and nearly all the `unsafe` of the crate.
 //!
-//! The five symbols below are exported by every CPython from 3.9 on with an unchanged signature;
+//! The six symbols below are exported by every CPython from 3.9 on with an unchanged signature;
 //! they are declared here because the limited API of 3.11 does not list them (feature `abi3`).
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
@@ -11,6 +11,7 @@ unsafe extern "C" {
     fn PyContext_CopyCurrent() -> *mut PyObject;
     fn PyContext_Enter(context: *mut PyObject) -> c_int;
     fn PyContext_Exit(context: *mut PyObject) -> c_int;
+    fn PyContextVar_Set(variable: *mut PyObject, value: *mut PyObject) -> *mut PyObject;
     fn PyObject_Vectorcall(
         callable: *mut PyObject,
         arguments: *const *mut PyObject,
@@ -48,6 +49,17 @@ pub fn in_context<R>(context: &Object<'_>, f: impl FnOnce() -> R) -> PyResult<R>
     }
     let _guard = Guard(context);
     Ok(f())
+}
+
+/// `variable.set(value)`, for the context that is entered.
+pub fn set_variable(variable: &Object<'_>, value: &Object<'_>) -> PyResult<()> {
+    // SAFETY: we are attached, both are alive; it gives a new reference to a token, or NULL with an
+    // error set (no context variable), and keeps a reference to the value of its own.
+    let token = unsafe {
+        let token = PyContextVar_Set(variable.as_ptr(), value.as_ptr());
+        Bound::from_owned_ptr_or_err(variable.py(), token)
+    };
+    token.map(drop)
 }
 
 /// `callable(*arguments)` without building a tuple.

@@ -3,12 +3,14 @@ use crate::answer::Answer;
 use crate::calls::{self, Object};
 use crate::engine::{Engine, FALLBACK, Route, Wait};
 use crate::exchange::{Exchange, Lazy, Reason};
+use crate::gate::Admission;
 use crate::task::{Duty, Outcome, Owner, RequestTask, is_fatal};
+use plane::Outcome as Ended;
 use poll::{Body, Incoming};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyFloat, PyString};
 use wire::route::WEBSOCKET;
 use wire::{Found, Framing, Refusal};
 
@@ -42,7 +44,7 @@ impl Engine {
     pub fn request(slf: &Bound<'_, Self>, incoming: Incoming) {
         let py = slf.py();
         let token = incoming.token;
-        let (serial, index, params, route) = {
+        let (serial, index, params, route, admission) = {
             let mut engine = slf.borrow_mut();
             let engine = &mut *engine;
             assert!(!std::mem::take(&mut engine.panic_next), "asked for by a test");
@@ -83,23 +85,67 @@ impl Engine {
             if let Err(refusal) = fits {
                 return engine.reactor.decline(token, refusal, "");
             }
+            let admission = match engine.admit(py, index, &incoming, &params.0[..params.1]) {
+                Err(None) => return,
+                admission => admission,
+            };
             engine.serial += 1;
-            (engine.serial, index, params, route)
+            (engine.serial, index, params, route, admission)
         };
         let route = route.get();
-        let exchange = Exchange::new(slf.clone().unbind(), incoming, serial, index, params);
+        let admission = match admission {
+            Ok(admission) => admission,
+            Err(error) => {
+                let this = slf.clone().unbind();
+                let exchange = Exchange::new(this, incoming, serial, index, params, None);
+                return Self::tell(slf, exchange, route, error);
+            }
+        };
+        let exchange =
+            Exchange::new(slf.clone().unbind(), incoming, serial, index, params, admission);
         let mut exchange = Lazy::new(exchange);
         let mut outcome = Self::begin(slf, &mut exchange, route).unwrap_or_else(Outcome::Failed);
         if let (Some(unseen), Outcome::Done(value)) = (exchange.unseen(), &outcome) {
             match Self::write_value(slf, unseen, route, value) {
-                Ok(()) => return,
+                Ok(status) => return Self::passed(slf, index, admission, status),
                 Err(error) => outcome = Outcome::Failed(error),
             }
         }
-        if !matches!(outcome, Outcome::Suspended) {
-            match exchange.object(py) {
-                Ok(exchange) => Self::answer(slf, exchange, route, outcome),
-                Err(_) => slf.borrow_mut().reactor.decline(token, Refusal::Broken, ""),
+        match (exchange.object(py), outcome) {
+            (Ok(_), Outcome::Suspended) => Self::went_on(slf, index, admission),
+            (Ok(exchange), outcome) => Self::answer(slf, exchange, route, outcome),
+            (Err(_), _) => slf.borrow_mut().reactor.decline(token, Refusal::Broken, ""),
+        }
+    }
+
+    /// A gate's refusal in the application's own words.
+    fn tell(slf: &Bound<'_, Self>, exchange: Exchange, route: &Route, error: Option<PyErr>) {
+        let (py, token) = (slf.py(), exchange.token);
+        match (Bound::new(py, exchange), error) {
+            (Ok(exchange), Some(error)) => {
+                Self::answer(slf, &exchange, route, Outcome::Failed(error));
+            }
+            _ => slf.borrow_mut().reactor.decline(token, Refusal::Broken, ""),
+        }
+    }
+
+    /// Answered in place, by nobody who has seen it.
+    fn passed(slf: &Bound<'_, Self>, route: u32, admission: Option<Admission>, status: u16) {
+        if let Some(admission) = admission {
+            let mut engine = slf.borrow_mut();
+            let ended = Ended::Status(status);
+            engine.leave(slf.py(), route, &admission, ended, Some(admission.began));
+        }
+    }
+
+    /// Its first step is over, and it waits.
+    fn went_on(slf: &Bound<'_, Self>, route: u32, admission: Option<Admission>) {
+        if let Some(admission) = admission {
+            let mut engine = slf.borrow_mut();
+            engine.entering = None;
+            let now = plane::now();
+            if let Some(gate) = engine.rules(slf.py(), route) {
+                gate.stepped(&admission, now.saturating_sub(admission.began));
             }
         }
     }
@@ -120,9 +166,17 @@ impl Engine {
     ) -> PyResult<Outcome<'py>> {
         let py = slf.py();
         let context = calls::copy_context(py)?;
+        let admission = exchange.admission();
         calls::in_context(&context, || {
-            let endpoint = route.endpoint.bind(py);
-            let value = if route.bare {
+            let fell_back = admission.is_some_and(|admission| admission.fell_back);
+            let instead = route.instead.as_ref().filter(|_| fell_back);
+            let endpoint = instead.unwrap_or(&route.endpoint).bind(py);
+            let at = admission.and_then(|admission| admission.deadline);
+            if let (Some(at), Some(variable)) = (at, &route.hooks.deadline) {
+                let seconds = PyFloat::new(py, at as f64 / 1e9);
+                calls::set_variable(variable.bind(py), &seconds)?;
+            }
+            let value = if route.bare && instead.is_none() {
                 calls::call(endpoint, [])?
             } else {
                 calls::call(endpoint, [exchange.object(py)?.as_any()])?
@@ -156,8 +210,10 @@ impl Engine {
         let held = (task.clone().unbind(), exchange.clone().unbind());
         engine.running.insert(this.serial, held);
         // Of a socket, the deadline bounded the handshake.
-        if let Some(deadline) = route.deadline.filter(|_| !this.is_upgraded()) {
-            let at = engine.reactor.now() + (deadline * 1e9) as u64;
+        let now = engine.reactor.now();
+        let own = route.deadline.map(|deadline| now + (deadline * 1e9) as u64);
+        let at = this.admission.and_then(|admission| admission.deadline).or(own);
+        if let Some(at) = at.filter(|_| !this.is_upgraded()) {
             engine.reactor.set_deadline(this.token, at);
         }
     }
@@ -210,15 +266,17 @@ impl Engine {
             Outcome::Done(value) if this.is_started() => {
                 drop(value);
                 Self::finish_stream(slf, this);
-                Ok(())
+                Ok(this.began().unwrap_or(200))
             }
             Outcome::Done(value) => Self::write_value(slf, this, route, &value),
             Outcome::Failed(error) | Outcome::Cancelled(error) => Err(error),
         };
-        if let Err(error) = written {
-            Self::fail(slf, exchange, route, error);
-        }
+        let ended = match written {
+            Ok(status) => Ended::Status(status),
+            Err(error) => Self::fail(slf, exchange, route, error),
+        };
         this.set_ended();
+        Self::leave_exchange(slf, this, ended);
     }
 
     /// The handler returned before it ended its stream: that ends it.
@@ -233,35 +291,36 @@ impl Engine {
         exchange: &Exchange,
         route: &Route,
         value: &Object<'_>,
-    ) -> PyResult<()> {
+    ) -> PyResult<u16> {
         if exchange.is_ended() {
-            return Ok(()); // The peer has gone.
+            return Ok(exchange.began().unwrap_or(route.status)); // The peer has gone.
         }
         let py = slf.py();
         let (token, status) = (exchange.token, route.status);
         if let Ok(bytes) = value.cast_exact::<PyBytes>() {
             Self::send(slf, token, status, &route.octets, bytes);
-            return Ok(());
+            return Ok(status);
         }
         if let Ok(answer) = value.cast::<Answer>() {
-            Self::write_answer(slf, token, &answer.borrow());
-            return Ok(());
+            let answer = answer.borrow();
+            Self::write_answer(slf, token, &answer);
+            return Ok(answer.status());
         }
         if let Ok(text) = value.cast_exact::<PyString>() {
             let body = Body::Copied(text.to_str()?.as_bytes());
             slf.borrow_mut().reactor.reply(token, status, &route.text, body);
-            return Ok(());
+            return Ok(status);
         }
         if value.is_none() {
             slf.borrow_mut().reactor.reply(token, 204, &route.empty, Body::Copied(b""));
-            return Ok(());
+            return Ok(204);
         }
         let encoded = calls::call(route.hooks.encode.bind(py), [value])?;
         let Ok(bytes) = encoded.cast::<PyBytes>() else {
             return Err(PyTypeError::new_err("encode() gives bytes"));
         };
         Self::send(slf, token, status, &route.json, bytes);
-        Ok(())
+        Ok(status)
     }
 
     /// Answers whole, from memory or from a file.
@@ -306,7 +365,12 @@ impl Engine {
     }
 
     /// The handler raised, was cancelled, or gave what cannot be written.
-    fn fail(slf: &Bound<'_, Self>, exchange: &Bound<'_, Exchange>, route: &Route, error: PyErr) {
+    fn fail(
+        slf: &Bound<'_, Self>,
+        exchange: &Bound<'_, Exchange>,
+        route: &Route,
+        error: PyErr,
+    ) -> Ended {
         let (py, this) = (slf.py(), exchange.get());
         if is_fatal(py, &error) {
             slf.borrow_mut().fatal = Some(error.clone_ref(py));
@@ -316,11 +380,11 @@ impl Engine {
             if this.is_endless() {
                 Self::finish_stream(slf, this);
             }
-            return;
+            return Ended::Gone;
         }
         let hooks = &route.hooks;
         let told = if cancelled && this.reason() == Reason::Deadline {
-            hooks.expired.call1(py, (route.deadline.unwrap_or(0.0),))
+            hooks.expired.call1(py, (this.time_given(route.deadline),))
         } else {
             Ok(error.into_value(py).into_any())
         };
@@ -335,10 +399,14 @@ impl Engine {
                 Ok(_) => Self::write_value(slf, this, route, &answer),
                 Err(_) => Err(PyTypeError::new_err("failed() gives an Answer")),
             });
-            if let Err(error) = written {
-                error.write_unraisable(py, Some(exchange.as_any()));
-                slf.borrow_mut().reactor.decline(this.token, Refusal::Broken, "");
+            match written {
+                Ok(status) => return Ended::Status(status),
+                Err(error) => {
+                    error.write_unraisable(py, Some(exchange.as_any()));
+                    slf.borrow_mut().reactor.decline(this.token, Refusal::Broken, "");
+                }
             }
         }
+        Ended::Status(500)
     }
 }

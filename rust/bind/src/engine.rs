@@ -5,12 +5,15 @@ use crate::attend::Sockets;
 use crate::batch;
 use crate::calls::{self, Object};
 use crate::exchange::{Exchange, Reason};
+use crate::gate::{Admission, Gate};
+use crate::lag::Lag;
 use crate::limits::{settings, socket_options};
 use crate::proxies::Proxies;
 use crate::runtime::Runtime;
 use crate::socket::{Socket, key, payload};
 use crate::task::RequestTask;
 use crate::tls::TlsConfig;
+use plane::Outcome;
 use poll::{Event, Prepared, Reactor, SocketOptions, Token};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -28,6 +31,8 @@ use wire::{Refusal, Router, reply};
 #[pyclass(frozen)]
 pub struct Route {
     pub endpoint: Py<PyAny>,
+    /// Answers in its place while the breaker is open.
+    pub instead: Option<Py<PyAny>>,
     pub bare: bool,
     pub status: u16,
     pub deadline: Option<f64>,
@@ -51,6 +56,7 @@ impl Route {
         let py = endpoint.py();
         Route {
             endpoint: endpoint.unbind(),
+            instead: None,
             bare,
             status,
             deadline: None,
@@ -74,6 +80,8 @@ pub struct Hooks {
     /// Makes the error that a handler meets when its body is refused half way.
     pub broken: Py<PyAny>,
     pub idle: Py<PyAny>,
+    /// The context variable that says when a request's time is up.
+    pub deadline: Option<Py<PyAny>>,
 }
 
 /// What a suspended handler may wait for, besides what it awaits by itself.
@@ -100,6 +108,13 @@ pub struct Engine {
     pub router: Router,
     pub routes: Vec<Py<Route>>,
     pub fallback: Option<Py<Route>>,
+    /// What stands in front of each route, and of the fallback.
+    pub gates: Vec<Option<Py<Gate>>>,
+    pub fallback_gate: Option<Py<Gate>>,
+    /// How late the loop is.
+    pub lag: Lag,
+    /// Who has passed a gate and has no exchange of Python's yet: a panic must not keep the place.
+    pub entering: Option<(u32, Admission)>,
     /// Suspended requests by serial; asyncio itself only keeps weak references to tasks.
     pub running: HashMap<u64, (Py<RequestTask>, Py<Exchange>)>,
     /// The serial of the request that a connection waits for.
@@ -134,7 +149,7 @@ fn refused(error: rustix::io::Errno) -> PyErr {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (lp, limits, *, encode, failed, expired, broken, idle))]
+    #[pyo3(signature = (lp, limits, *, encode, failed, expired, broken, idle, deadline=None, cores=1.0))]
     #[expect(clippy::too_many_arguments, reason = "named in Python, one a hook")]
     fn new(
         py: Python<'_>,
@@ -145,6 +160,8 @@ impl Engine {
         expired: Py<PyAny>,
         broken: Py<PyAny>,
         idle: Py<PyAny>,
+        deadline: Option<Py<PyAny>>,
+        cores: f64,
     ) -> PyResult<Self> {
         static ENGINES: AtomicUsize = AtomicUsize::new(0);
         let settings = settings(limits)?;
@@ -152,10 +169,14 @@ impl Engine {
         Ok(Engine {
             reactor: Reactor::new(settings).map_err(refused)?,
             runtime: Py::new(py, Runtime::new(py, lp)?)?,
-            hooks: Arc::new(Hooks { encode, failed, expired, broken, idle }),
+            hooks: Arc::new(Hooks { encode, failed, expired, broken, idle, deadline }),
             router: Router::default(),
             routes: vec![],
             fallback: None,
+            gates: vec![],
+            fallback_gate: None,
+            lag: Lag::new(cores),
+            entering: None,
             running: HashMap::new(),
             slots: vec![],
             addresses: Addresses::default(),
@@ -181,7 +202,7 @@ impl Engine {
         self.reactor.fd().as_raw_fd()
     }
 
-    #[pyo3(signature = (methods, pattern, endpoint, *, bare=false, status=200, deadline=None, streams=false, body_bytes=None))]
+    #[pyo3(signature = (methods, pattern, endpoint, *, bare=false, status=200, deadline=None, streams=false, body_bytes=None, fallback=None, gate=None))]
     #[expect(clippy::too_many_arguments, reason = "named in Python: what a route may say")]
     fn add_route(
         &mut self,
@@ -193,6 +214,8 @@ impl Engine {
         deadline: Option<f64>,
         streams: bool,
         body_bytes: Option<u64>,
+        fallback: Option<Py<PyAny>>,
+        gate: Option<Py<Gate>>,
     ) -> PyResult<()> {
         let index = self.routes.len();
         for method in &methods {
@@ -201,12 +224,16 @@ impl Engine {
         let limit = body_bytes.unwrap_or(self.body_limit);
         let py = endpoint.py();
         let route = Route::new(self, endpoint, bare, status, limit);
-        self.routes.push(Py::new(py, Route { deadline, streams, ..route })?);
+        let route = Route { deadline, streams, instead: fallback, ..route };
+        self.routes.push(Py::new(py, route)?);
+        self.gates.push(gate);
         Ok(())
     }
 
-    fn set_fallback(&mut self, endpoint: Object<'_>) -> PyResult<()> {
+    #[pyo3(signature = (endpoint, *, gate=None))]
+    fn set_fallback(&mut self, endpoint: Object<'_>, gate: Option<Py<Gate>>) -> PyResult<()> {
         let py = endpoint.py();
+        self.fallback_gate = gate;
         let route = Route::new(self, endpoint, false, 200, self.body_limit);
         self.fallback = Some(Py::new(py, Route { streams: true, ..route })?);
         Ok(())
@@ -303,6 +330,11 @@ impl Engine {
         Self::pump(slf)
     }
 
+    /// The loop comes to what `ask_lag` left for its next turn.
+    fn _lagged(&mut self) {
+        self.lag.answered();
+    }
+
     /// Makes the next request panic below its handler: how the tests see what that costs.
     fn _panic_next(&mut self) {
         self.panic_next = true;
@@ -387,14 +419,16 @@ impl Engine {
         all.set_item("panics", self.panics)?;
         all.set_item("connections", self.reactor.connections())?;
         all.set_item("running", self.running.len() + self.sockets.busy.len())?;
+        all.set_item("lag", self.lag.seconds())?;
         Ok(all)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         for route in self.routes.iter().chain(&self.fallback) {
             visit.call(&route.get().endpoint)?;
+            visit.call(&route.get().instead)?;
         }
-        let Hooks { encode, failed, expired, broken, idle } = &*self.hooks;
+        let Hooks { encode, failed, expired, broken, idle, deadline: _ } = &*self.hooks;
         for hook in [encode, failed, expired, broken, idle] {
             visit.call(hook)?;
         }
@@ -427,6 +461,7 @@ impl Engine {
             return Ok(());
         }
         batch::enter();
+        slf.borrow_mut().turn_begins();
         loop {
             let event = slf.borrow_mut().reactor.next_event();
             let Some(event) = event else { break };
@@ -442,6 +477,9 @@ impl Engine {
                 if let Some(token) = token {
                     engine.reactor.decline(token, Refusal::Broken, "");
                 }
+                if let Some((route, admission)) = engine.entering.take() {
+                    engine.leave(slf.py(), route, &admission, Outcome::Status(500), None);
+                }
             }
         }
         let (runtime, fatal) = {
@@ -451,7 +489,21 @@ impl Engine {
         };
         runtime.get().end_batch(slf.py());
         batch::leave(slf.py());
+        Self::ask_lag(slf)?;
         fatal.map_or(Ok(()), Err)
+    }
+
+    /// Has the loop tell how long this turn of it is, where somebody sheds by that.
+    fn ask_lag(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let lp = {
+            let mut engine = slf.borrow_mut();
+            if !engine.lag.asks() {
+                return Ok(());
+            }
+            engine.runtime.get().lp.clone_ref(slf.py())
+        };
+        let later = slf.getattr(intern!(slf.py(), "_lagged"))?;
+        lp.call_method1(slf.py(), intern!(slf.py(), "call_soon"), (later,)).map(drop)
     }
 
     /// Pumps from the loop's next turn: for answers that end outside a batch.

@@ -4,6 +4,7 @@
 use crate::address::{Address, pair};
 use crate::answer::{self, Answer};
 use crate::engine::{Engine, Wait};
+use crate::gate::Admission;
 use crate::proxies::Proxies;
 use crate::socket::{self, Socket, SocketSettings};
 use poll::{Incoming, Piece, Token};
@@ -13,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
-use wire::forwarded::{self, Origin};
+use wire::forwarded::Origin;
 use wire::{Span, percent, query, reply};
 
 pub mod asgi;
@@ -45,6 +46,7 @@ const TAKEN: u8 = 4;
 const UPGRADED: u8 = 8;
 const ENDLESS: u8 = 16;
 const SURVIVES: u8 = 32;
+const LEFT: u8 = 64;
 
 /// Server-sent events: answers that no handler means to complete.
 const EVENTS: &[u8] = b"text/event-stream";
@@ -57,6 +59,8 @@ pub struct Exchange {
     pub serial: u64,
     /// The route's number; the engine's table has the rest.
     pub route: u32,
+    /// Which is given back when it ends, where the route has a gate.
+    pub admission: Option<Admission>,
     incoming: Incoming,
     params: [Span; wire::route::MOST_PARAMS],
     count: u8,
@@ -74,12 +78,14 @@ impl Exchange {
         serial: u64,
         route: u32,
         (params, count): ([Span; wire::route::MOST_PARAMS], usize),
+        admission: Option<Admission>,
     ) -> Self {
         Exchange {
             engine,
             token: incoming.token,
             serial,
             route,
+            admission,
             incoming,
             params,
             count: count as u8,
@@ -127,6 +133,26 @@ impl Exchange {
         self.status.store(status, Relaxed);
     }
 
+    /// What is to be given back to its gate, the first time.
+    pub fn take_admission(&self) -> Option<Admission> {
+        if self.state.load(Relaxed) & LEFT != 0 {
+            return None;
+        }
+        self.mark(LEFT);
+        self.admission
+    }
+
+    /// The seconds that its deadline gave it.
+    pub fn time_given(&self, route: Option<f64>) -> f64 {
+        let given = self.admission.and_then(|it| Some((it.deadline? - it.began) as f64 / 1e9));
+        given.or(route).unwrap_or(0.0)
+    }
+
+    /// Of the answer that its handler has begun.
+    pub fn began(&self) -> Option<u16> {
+        Some(self.status.load(Relaxed)).filter(|&status| status != 0)
+    }
+
     /// The first reason counts.
     pub fn set_reason(&self, reason: Reason) {
         let none = Reason::None as u8;
@@ -170,9 +196,7 @@ impl Exchange {
     /// What the peer says of who asked it, where it is believed.
     fn origin(&self, py: Python<'_>, peer: &Address, proxies: &Proxies) -> PyResult<Origin> {
         let known: Option<(String, u16)> = peer.extract(py)?;
-        let believed = proxies.believe(known.as_ref().map(|(host, _)| host.as_str()));
-        let told = || forwarded::origin(proxies.told, proxies.networks(), self.each());
-        Ok(if believed { told() } else { Origin::default() })
+        Ok(proxies.origin(known.as_ref().map(|(host, _)| host.as_str()), self.each()))
     }
 
     /// Whether it came by TLS, to us or to a proxy that is believed.
@@ -353,7 +377,7 @@ impl Exchange {
 
     #[getter]
     fn status(&self) -> Option<u16> {
-        Some(self.status.load(Relaxed)).filter(|&status| status != 0)
+        self.began()
     }
 
     #[getter]
@@ -456,6 +480,8 @@ impl Exchange {
             return Err(socket::too_late());
         }
         this.begin(UPGRADED, 101);
+        // A socket lives for hours: it is no request that runs.
+        Engine::leave_exchange(engine, this, plane::Outcome::Status(101));
         Engine::pump_later(engine)?;
         Engine::opened(engine, this.token)
     }

@@ -4,6 +4,7 @@
 use pyo3::prelude::*;
 
 mod address;
+mod admit;
 mod answer;
 mod attend;
 mod batch;
@@ -12,7 +13,9 @@ mod convert;
 mod dispatch;
 mod engine;
 mod exchange;
+mod gate;
 mod journal;
+mod lag;
 mod limits;
 mod link;
 mod load;
@@ -40,6 +43,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     convert::register(module)?;
     exchange::asgi::register(module)?;
     plane::register(module)?;
+    gate::register(module)?;
     journal::register(module)?;
     load::register(module)?;
     link::register(module)?;

@@ -67,7 +67,7 @@ impl Plane {
 
     /// Part, process, and since when, of each owner alive.
     fn owners(&self) -> PyResult<Vec<(usize, u32, u64)>> {
-        Parts::owners(&self.segment).map_err(unusable)
+        self.made(Parts::owners(&self.segment))
     }
 
     fn bury(&self, pid: u32) -> PyResult<()> {
@@ -78,7 +78,7 @@ impl Plane {
     /// rules, histogram.
     #[expect(clippy::type_complexity, reason = "one line of a table")]
     fn tallies(&self) -> PyResult<Vec<(String, u64, u64, [u64; 6], [(u64, u64); 8], Vec<u64>)>> {
-        let generations = Parts::generations(&self.segment).map_err(unusable)?;
+        let generations = self.made(Parts::generations(&self.segment))?;
         let all = self.segment.entries().into_iter();
         let all = all.filter(|entry| entry.kind == plane::Kind::Tally).filter_map(|entry| {
             let tally = Tally::over(entry.block, generations.len())?;
@@ -91,13 +91,13 @@ impl Plane {
 
     /// The last refusals, the newest first: time, rule, whether only observed, id, route, figures.
     #[expect(clippy::type_complexity, reason = "one line of a table")]
-    fn refusals(&self) -> PyResult<Vec<(u64, u8, bool, String, String, [f64; plane::FIGURES])>> {
-        let refusals = Refusals::of(&self.segment).map_err(unusable)?;
+    fn refusals(&self) -> Vec<(u64, u8, bool, String, String, [f64; plane::FIGURES])> {
+        let Ok(refusals) = Refusals::of(&self.segment) else { return vec![] };
         let line = |record: plane::Record| {
             let plane::Record { time, rule, observed, id, route, figures } = record;
             (time, rule, observed, id, route, figures)
         };
-        Ok(refusals.read().into_iter().map(line).collect())
+        refusals.read().into_iter().map(line).collect()
     }
 
     /// The nanoseconds below which the latencies of each bucket are.
@@ -113,6 +113,14 @@ impl Plane {
 }
 
 impl Plane {
+    /// What is looked at may not have been made yet: then there is nothing of it.
+    fn made<T>(&self, all: Result<Vec<T>, Broken>) -> PyResult<Vec<T>> {
+        match all {
+            Err(Broken::Foreign(_)) if self.parts.is_none() => Ok(vec![]),
+            all => all.map_err(unusable),
+        }
+    }
+
     fn over(segment: Segment, claims: bool) -> PyResult<Plane> {
         let segment = Arc::new(segment);
         let parts = claims.then(|| Parts::claim(&segment)).transpose().map_err(unusable)?;

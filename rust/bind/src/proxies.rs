@@ -2,7 +2,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::net::IpAddr;
-use wire::forwarded::{Network, Told};
+use wire::forwarded::{self, Network, Origin, Told};
 
 /// Whom to believe; nobody by default.
 #[derive(Default)]
@@ -48,5 +48,18 @@ impl Proxies {
         let Some(peer) = peer else { return self.unix };
         let address = peer.parse::<IpAddr>();
         address.is_ok_and(|address| self.networks.iter().any(|network| network.holds(address)))
+    }
+
+    /// What a peer says of who asked it, where it is believed.
+    pub fn origin<'a>(
+        &self,
+        peer: Option<&str>,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Origin {
+        if self.believe(peer) {
+            forwarded::origin(self.told, self.networks(), fields)
+        } else {
+            Origin::default()
+        }
     }
 }

@@ -61,7 +61,7 @@ impl Segment {
     /// The block of that name and kind, made of zeros if there is none.
     ///
     /// # Errors
-    /// The directory or the segment is full.
+    /// The directory or the segment is full; or it is not there, and may only be looked at.
     pub fn block(
         self: &Arc<Segment>,
         kind: Kind,
@@ -72,10 +72,14 @@ impl Segment {
         let first = hash as usize % ENTRIES;
         for probe in 0..ENTRIES {
             let entry = self.entry((first + probe) % ENTRIES);
-            let seen = match entry[AT_HASH].compare_exchange(0, hash, AcqRel, Acquire) {
-                Ok(_) => hash,
-                Err(seen) => seen,
-            };
+            let mut seen = entry[AT_HASH].load(Acquire);
+            if seen == 0 {
+                if !self.is_writable() {
+                    return Err(Broken::Foreign("nobody has made that yet"));
+                }
+                let claimed = entry[AT_HASH].compare_exchange(0, hash, AcqRel, Acquire);
+                seen = claimed.map_or_else(|other| other, |_| hash);
+            }
             if seen == hash {
                 let at = self.publish(entry, kind, name, count)?;
                 return Ok(Block::new(Arc::clone(self), at, count));
@@ -94,6 +98,9 @@ impl Segment {
         let place = entry[AT_PLACE].load(Acquire);
         if place != 0 {
             return Ok(place as usize);
+        }
+        if !self.is_writable() {
+            return Err(Broken::Foreign("somebody is making that"));
         }
         let fresh = self.allocate(count * 8)?;
         entry[AT_COUNT].store(count as u64, Relaxed);

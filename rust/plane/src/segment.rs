@@ -60,6 +60,7 @@ impl From<rustix::io::Errno> for Broken {
 pub struct Segment {
     base: NonNull<AtomicU64>,
     bytes: usize,
+    writable: bool,
     fd: Option<OwnedFd>,
 }
 
@@ -89,7 +90,7 @@ impl Segment {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
         let base = unsafe { mmap_anonymous(null_mut(), bytes, protection, flags)? };
-        let segment = Segment { base: at(base)?, bytes, fd: None };
+        let segment = Segment { base: at(base)?, bytes, writable: true, fd: None };
         segment.begin(1);
         Ok(segment)
     }
@@ -128,7 +129,7 @@ impl Segment {
         // SAFETY: a new mapping at an address that the kernel chooses touches no other memory; the
         // file is sealed against shrinking, so its pages stay.
         let base = unsafe { mmap(null_mut(), bytes, protection, MapFlags::SHARED, &fd, 0)? };
-        Ok(Segment { base: at(base)?, bytes, fd: Some(fd) })
+        Ok(Segment { base: at(base)?, bytes, writable, fd: Some(fd) })
     }
 
     fn begin(&self, parts: usize) {
@@ -158,6 +159,11 @@ impl Segment {
     /// How many workers may write at once.
     pub fn parts(&self) -> usize {
         self.words(0, 8)[AT_PARTS].load(Relaxed) as usize
+    }
+
+    /// Whether it may be written: to one that is only looked at, a store is SIGSEGV.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
     }
 
     /// Its length.

@@ -164,7 +164,7 @@ impl Shed {
     pub fn begin(&mut self, signals: &Signals, class: Class, now: u64) -> Result<(), Overload> {
         let delay = signals.delay(now);
         self.observe(signals, delay, now);
-        let target = self.settings.lag.max(self.step * PATIENCE);
+        let target = self.target();
         let (running, limit) = (self.running(), self.limit());
         let allowed = match class {
             Class::Live if self.queued => target,
@@ -178,6 +178,12 @@ impl Shed {
         }
         self.refused_in_interval = true;
         Err(Overload { delay, allowed, running, limit, cpu: signals.cpu })
+    }
+
+    /// Slow handlers are no queue by themselves; one that blocks is no reason to wait longer.
+    fn target(&self) -> u64 {
+        let patient = (self.step * PATIENCE).min(self.settings.interval / 2);
+        self.settings.lag.max(patient)
     }
 
     /// Whether a class has had less than its share of this second.
@@ -213,7 +219,7 @@ impl Shed {
     fn observe(&mut self, signals: &Signals, delay: u64, now: u64) {
         self.least_delay = self.least_delay.min(delay);
         if now >= self.interval_ends {
-            let target = self.settings.lag.max(self.step * PATIENCE);
+            let target = self.target();
             if self.least_delay > target && self.least_delay != u64::MAX {
                 self.queued = true;
             } else if !self.refused_in_interval {

@@ -120,10 +120,7 @@ impl Tally {
     /// It has ended after so many nanoseconds.
     pub fn leave(&self, outcome: Outcome, nanoseconds: u64) {
         let page = self.page(self.part);
-        let running = page[AT_RUNNING].load(Relaxed);
-        if running & RUNNING > 0 {
-            page[AT_RUNNING].store(running - 1, Release);
-        }
+        self.withdraw();
         let class = match outcome {
             Outcome::Status(status) => usize::from(status / 100).min(5),
             Outcome::Gone => 0,
@@ -131,6 +128,15 @@ impl Tally {
         add(&page[AT_CLASS + class], 1);
         add(&page[AT_NANOSECONDS], nanoseconds);
         add(&page[AT_BUCKET + bucket_of(nanoseconds)], 1);
+    }
+
+    /// It does not begin after all.
+    pub fn withdraw(&self) {
+        let running = &self.page(self.part)[AT_RUNNING];
+        let word = running.load(Relaxed);
+        if word & RUNNING > 0 {
+            running.store(word - 1, Release);
+        }
     }
 
     /// A rule has refused a request, or would have.

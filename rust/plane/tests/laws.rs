@@ -243,6 +243,20 @@ fn a_segment_is_the_same_for_who_opens_it() {
 }
 
 #[test]
+fn who_only_looks_writes_nothing() {
+    let segment = Arc::new(Segment::shared(8 << 20, 2).unwrap());
+    let open =
+        |writable| Segment::open(segment.fd().unwrap().try_clone_to_owned().unwrap(), writable);
+    let looked = Arc::new(open(false).unwrap());
+    assert!(Parts::owners(&looked).is_err());
+    assert!(looked.block(Kind::Tally, "x", 1).is_err());
+    let own = claim(&segment);
+    assert_eq!(Parts::owners(&looked).unwrap().len(), 1);
+    Limiter::new(&own, "x", Law::meter(1.0, 1.0, 1), 0).unwrap();
+    assert_eq!(looked.entries().len(), 2);
+}
+
+#[test]
 fn what_is_no_segment_is_left_alone() {
     let pipe = rustix::pipe::pipe().unwrap().0;
     assert!(Segment::open(pipe, true).is_err());

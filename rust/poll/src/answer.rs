@@ -124,6 +124,12 @@ impl Reactor {
         self.reply(token, refusal.status(), &rendered, body);
     }
 
+    /// Answers a request that no handler has seen, with what a rule of the caller's says.
+    pub fn refuse_with(&mut self, token: Token, status: u16, rendered: &[u8], body: &[u8]) {
+        self.statistics.refused += 1;
+        self.reply(token, status, rendered, Body::Copied(body));
+    }
+
     /// Says something before the answer (103, RFC 8297); nothing to a peer of HTTP/1.0, which knows
     /// no such thing.
     pub fn inform(&mut self, token: Token, status: u16, rendered: &[u8]) {

@@ -5,6 +5,7 @@ import click
 from megahertz.cli.demo import demo
 from megahertz.cli.doctor import doctor
 from megahertz.cli.errors import errors
+from megahertz.cli.explain import explain
 from megahertz.cli.load import load
 from megahertz.cli.new import new
 from megahertz.cli.openapi import openapi
@@ -36,6 +37,7 @@ main.add_command(routes)
 main.add_command(openapi)
 main.add_command(run)
 main.add_command(reload)
+main.add_command(explain)
 main.add_command(load)
 main.add_command(doctor)
 main.add_command(demo)

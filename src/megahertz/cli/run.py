@@ -16,7 +16,15 @@ from megahertz.cli.supervise import pid_file as keep_pid
 from megahertz.cli.supervise import workers as as_workers
 from megahertz.cli.target import StartFailed, load
 from megahertz.cli.watch import GRACE
-from megahertz.engine import Lifeline, Notifier, Service, Tls, bind_inherited, ticket_secret
+from megahertz.engine import (
+    Lifeline,
+    Notifier,
+    Service,
+    Tls,
+    bind_inherited,
+    make_visible,
+    ticket_secret,
+)
 from megahertz.errors import BadSettings, MegahertzError
 from megahertz.http import service_of
 from megahertz.settings import Limits
@@ -210,6 +218,7 @@ def run(
             if supervise or reload or workers > 1 or memory is not None:
                 code = oversee(host, port, plan, secure=hosting.tls is not None)
             else:
+                make_visible()
                 code = _alone(service(), host, port, hosting)
     except MegahertzError as error:
         raise StartFailed(str(error)) from error

@@ -235,6 +235,7 @@ class _Listening:
         self._sockets = sockets
         self.routes = [*health.routes, *service.routes]
         self.fallback = service.fallback
+        self.gate = getattr(service, "gate", None)
         self.refusals = service.refusals
         self.encode = service.encode
         self.failed = service.failed

@@ -13,6 +13,8 @@ from megahertz.engine.native import (
     ClientTlsConfig,
     Engine,
     Exchange,
+    Gate,
+    GatePass,
     Journal,
     Latencies,
     Limiter,
@@ -22,6 +24,7 @@ from megahertz.engine.native import (
     Replay,
     Reply,
     Routes,
+    ShedState,
     Socket,
     SocketSettings,
     TraceContext,
@@ -33,6 +36,7 @@ from megahertz.engine.native import (
     ticket_secret,
 )
 from megahertz.engine.owners import listeners
+from megahertz.engine.plane import look, make_visible, plane
 from megahertz.engine.processors import bind_inherited, bindings, nodes, usable
 from megahertz.engine.server import Server
 from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Failed, Observer, Route, Service
@@ -59,6 +63,8 @@ __all__ = [
     "Engine",
     "Exchange",
     "Failed",
+    "Gate",
+    "GatePass",
     "Health",
     "Journal",
     "Latencies",
@@ -76,6 +82,7 @@ __all__ = [
     "Server",
     "ServerStatistics",
     "Service",
+    "ShedState",
     "Signals",
     "Socket",
     "SocketSettings",
@@ -96,9 +103,12 @@ __all__ = [
     "links",
     "listen",
     "listeners",
+    "look",
+    "make_visible",
     "nodes",
     "places",
     "plain_int",
+    "plane",
     "queue_limit",
     "size",
     "ticket_secret",

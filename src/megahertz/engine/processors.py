@@ -26,6 +26,16 @@ def usable(affinity: Sequence[int] | None = None, quota: float | None = None) ->
     return max(1, math.ceil(min(count, share)))
 
 
+def share(workers: int, quota: float | None = None) -> float:
+    """The part of one processor's time that each of so many workers may use, at most 1.0.
+
+    Args:
+        workers: that share the quota.
+        quota: processors' worth of time that we may use; None asks our control group.
+    """
+    return min(1.0, (cgroup_quota() if quota is None else quota) / workers)
+
+
 def cgroup_quota(root: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> float:
     """Processors' worth of time that our control group and those above it leave us.
 

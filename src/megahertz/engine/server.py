@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from megahertz.context import DEADLINE
+from megahertz.engine.lifeline import worker_count
 from megahertz.engine.native import Engine, RequestTask, ticket_secret
+from megahertz.engine.processors import share
 from megahertz.engine.service import Service
 from megahertz.engine.sockets import limit_unsent, silence
 from megahertz.engine.statistics import ServerStatistics
@@ -159,6 +162,8 @@ class Server:
             expired=_expired,
             broken=_broken,
             idle=self._idle.set,
+            deadline=DEADLINE,
+            cores=share(worker_count()),
         )
         try:
             engine.trust(*self._proxies)
@@ -177,11 +182,13 @@ class Server:
                     deadline=route.deadline,
                     streams=route.streams,
                     body_bytes=route.body_bytes,
+                    fallback=route.instead,
+                    gate=route.gate,
                 )
             except ValueError as error:
                 raise BadRoute(f"{'/'.join(route.methods)} {route.pattern}: {error}") from error
         if service.fallback is not None:
-            engine.set_fallback(service.fallback)
+            engine.set_fallback(service.fallback, gate=getattr(service, "gate", None))
         return engine
 
     def adopt(

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from megahertz.engine.native import Answer, Exchange
+from megahertz.engine.native import Answer, Exchange, Gate
 
 Endpoint = Callable[..., Awaitable[Any] | Any]
 """`endpoint(exchange)`, or `endpoint()` where the route is bare; gives a coroutine or a value."""
@@ -41,6 +41,8 @@ class Route:
             (`Exchange.read`); otherwise the endpoint is called when it is whole.
         body_bytes: the most that a body may have, in place of `Limits.body_bytes`.
         path: the pattern as it is written down, for people and observers.
+        instead: the endpoint while the gate's breaker is open; never bare.
+        gate: the rules that a request passes before its endpoint is called.
     """
 
     methods: tuple[str, ...]
@@ -52,11 +54,13 @@ class Route:
     streams: bool = False
     body_bytes: int | None = None
     path: str = ""
+    instead: Endpoint | None = None
+    gate: Gate | None = None
 
 
 @runtime_checkable
 class Observer(Protocol):
-    """Sees every request of a route, from before its limits to its answer: a trace, a log."""
+    """Sees every request that has passed its route's gate, until its answer: a trace, a log."""
 
     def observe(self, route: Route, failed: Failed) -> Endpoint:
         """The endpoint around the route's, which may be bare; it is given the exchange always.
@@ -69,7 +73,10 @@ class Observer(Protocol):
 
 
 class Service(Protocol):
-    """An application to the engine; entered before the first request, left after the last."""
+    """An application to the engine; entered before the first request, left after the last.
+
+    One with a fallback may have a `gate`, the rules in front of it.
+    """
 
     @property
     def routes(self) -> Sequence[Route]:

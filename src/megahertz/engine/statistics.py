@@ -29,6 +29,7 @@ class ServerStatistics:
         panics: bugs of the engine that cost a request its answer.
         connections: open now.
         running: suspended handlers now.
+        lag: seconds that the loop's last measured turn took; 0.0 where nothing is shed by it.
     """
 
     accepted: int = 0
@@ -52,3 +53,4 @@ class ServerStatistics:
     panics: int = 0
     connections: int = 0
     running: int = 0
+    lag: float = 0.0

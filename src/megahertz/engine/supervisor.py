@@ -38,6 +38,7 @@ from megahertz.engine.control import Control
 from megahertz.engine.lifeline import BUS, COUNT, INDEX
 from megahertz.engine.memory import resident
 from megahertz.engine.native import ticket_secret
+from megahertz.engine.plane import for_workers
 from megahertz.engine.processors import CPUS
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import silence
@@ -129,6 +130,7 @@ class Supervisor:
         self._failed = False
         self._bus = ""
         self._secret = ticket_secret()
+        self._plane = for_workers(len(sockets))
         self.signals = Signals(self._hung_up)
 
     async def run(self, announce: Callable[[], None]) -> int:
@@ -283,6 +285,7 @@ class Supervisor:
             place.index,
             sockets=place.sockets,
             environment=own,
+            plane=self._plane.fileno() or -1,
             secret=self._secret,
             replace=self._asked,
         )
@@ -297,6 +300,7 @@ class Supervisor:
         code = await worker.wait()
         self._alive.discard(worker)
         forget(self._bus, worker.pid)
+        self._plane.bury(worker.pid)
         if place.worker is not worker or self.signals.stopped.is_set():
             return
         if not self._served and self._changes is None:

@@ -18,6 +18,7 @@ from megahertz.engine.lifeline import (
     STOP,
     heard,
 )
+from megahertz.engine.plane import PLANE
 
 KILL_AFTER = 4.0
 """Seconds beyond the grace that a worker has to clean up before it is killed; it ends itself after
@@ -64,6 +65,7 @@ class Worker:
         *,
         sockets: Sequence[socket.socket],
         environment: Mapping[str, str],
+        plane: int,
         secret: bytes,
         replace: Callable[["Worker"], None],
     ) -> "Worker":
@@ -74,6 +76,7 @@ class Worker:
             index: of its place.
             sockets: that it accepts from.
             environment: its own variables beside ours.
+            plane: descriptor of the segment that all of them share.
             secret: of TLS session tickets.
             replace: called when it asks for a successor.
         """
@@ -82,9 +85,10 @@ class Worker:
         ours.setblocking(False)
         passed = [sock.fileno() for sock in sockets]
         own = {LIFELINE: str(theirs.fileno()), SOCKETS: ",".join(map(str, passed)), **environment}
+        own[PLANE] = str(plane)
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *command, env={**os.environ, **own}, pass_fds=(theirs.fileno(), *passed)
+                *command, env={**os.environ, **own}, pass_fds=(theirs.fileno(), plane, *passed)
             )
         return cls(index, process, ours, replace)
 

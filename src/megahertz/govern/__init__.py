@@ -4,6 +4,7 @@ from megahertz.govern.breaker import AdaptiveBreaker, Breaker, BreakerStatistics
 from megahertz.govern.budget import BudgetStatistics, RetryBudget
 from megahertz.govern.bulkhead import Bulkhead, BulkheadStatistics
 from megahertz.govern.fallback import TROUBLE, Fallback, Stale
+from megahertz.govern.gate import is_native, set_gate
 from megahertz.govern.guard import Guard
 from megahertz.govern.hedge import Hedge, HedgeStatistics
 from megahertz.govern.limit import (
@@ -16,12 +17,17 @@ from megahertz.govern.limit import (
     SlidingWindow,
     TokenBucket,
 )
-from megahertz.govern.policy import Policy
+from megahertz.govern.policy import RULES, Policy
+from megahertz.govern.refusal import FIGURES, ORDER
 from megahertz.govern.retry import UNDONE, Attempt, Retry, RetryStatistics
+from megahertz.govern.shed import Shed
 from megahertz.govern.timeout import Timeout
 
 __all__ = [
+    "FIGURES",
     "GCRA",
+    "ORDER",
+    "RULES",
     "TROUBLE",
     "UNDONE",
     "AdaptiveBreaker",
@@ -44,8 +50,11 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "RetryStatistics",
+    "Shed",
     "SlidingWindow",
     "Stale",
     "Timeout",
     "TokenBucket",
+    "is_native",
+    "set_gate",
 ]

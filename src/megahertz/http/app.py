@@ -14,9 +14,8 @@ from megahertz.engine import (
     Exchange,
     Observer,
     Route,
-    worker_count,
 )
-from megahertz.errors import BadRoute
+from megahertz.errors import BadRoute, BadSettings, Refused
 from megahertz.govern import Policy
 from megahertz.http.attend import compile_socket
 from megahertz.http.background import Background
@@ -32,6 +31,7 @@ from megahertz.http.endpoint import (
 )
 from megahertz.http.ends import Ends
 from megahertz.http.face import Face
+from megahertz.http.gates import Gates
 from megahertz.http.guest import Message, Receive, Send
 from megahertz.http.openapi import document
 from megahertz.http.pages import pages
@@ -107,6 +107,7 @@ class App(Router):
         self._errors: dict[type[BaseException], ErrorHandler] = {}
         self._seed: dict[str, Any] = {}
         self._open: AsyncExitStack | None = None
+        self.gates = Gates(problem)
         self._face = Face(self)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -172,6 +173,11 @@ class App(Router):
         report(error, f"{exchange.method} {exchange.path}")
         return problem(error, debug=self.debug)
 
+    def _words_refusals(self) -> bool:
+        """Whether the answer to a refusal is not the same for every request."""
+        family = (Refused, *Refused.__subclasses__(), *Refused.__mro__)
+        return bool(self._dressers()) or any(kind in self._errors for kind in family)
+
     def _dressers(self) -> list[Dresser]:
         layers: list[Any] = list(self._layers)
         return [layer for layer in layers if isinstance(layer, Dresser)]
@@ -196,10 +202,7 @@ class App(Router):
         return self._dressed(exchange, self._face.refusal(exchange))
 
     async def __aenter__(self) -> "App":
-        workers = worker_count()
         self._seed.clear()
-        for declared in self.declared():
-            declared.policy.check(workers)
         async with AsyncExitStack() as stack:
             stack.callback(self.threads.close)
             for app in self._apps():
@@ -222,6 +225,27 @@ class App(Router):
             await stack.aclose()
         return None
 
+    def set_policy(self, policy: Policy, *, route: str | None = None) -> None:
+        """Other rules from the next request on, in this worker; all routes at once, or none.
+
+        Args:
+            policy: in place of the application's; or of a route's own, over the application's.
+            route: as `mhz routes` names it: `GET /items/{sku}`.
+
+        Raises:
+            BadSettings: there is no such route, or it needs what only a new worker can build in.
+        """
+        if route is not None:
+            return self.gates.change({route: policy.over(self.policy)})
+        before, self.policy = self.policy, policy
+        served = set(self.gates.labels())
+        changed = {it.label: it.policy for it in self.declared() if it.label in served}
+        try:
+            self.gates.change(changed)
+        except BadSettings:
+            self.policy = before
+            raise
+
     def _apps(self) -> list["App"]:
         found = dict.fromkeys(router for router in self.family() if isinstance(router, App))
         return list(found)
@@ -234,6 +258,7 @@ class App(Router):
         return list({id(part): part for part in parts if isinstance(part, Resource)}.values())
 
     def _compile(self) -> list[Route]:
+        self.gates.answer = None if self._words_refusals() else problem
         around = Surroundings(
             app=self,
             seed=self._seed,
@@ -242,6 +267,7 @@ class App(Router):
             errors=self._errors,
             shared=self._shared,
             background=self.background,
+            gates=self.gates,
         )
         seen: dict[tuple[str, str], Declared] = {}
         made = []

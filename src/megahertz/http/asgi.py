@@ -8,13 +8,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from megahertz.engine import Answer, Endpoint, Exchange, Route, asgi_scope
+from megahertz.engine import ANY, WEBSOCKET, Answer, Endpoint, Exchange, Gate, Route, asgi_scope
+from megahertz.errors import DeadlineExceeded, Refused
+from megahertz.govern import Policy
 from megahertz.http.asgi_request import EXTENSIONS, Message, RequestCycle
 from megahertz.http.asgi_socket import SOCKET_EXTENSIONS, SocketCycle, subprotocols
 from megahertz.http.encode import encode
+from megahertz.http.gates import Gates
 from megahertz.http.guest import GuestExchange
 from megahertz.http.lifespan import AsgiLifespan
-from megahertz.http.problems import refusals
+from megahertz.http.pattern import parse
+from megahertz.http.problems import problem, refusals
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -36,12 +40,21 @@ class AsgiHost:
             `scope["path"]` has it again.
         lifespan: "on": an application that does not know the protocol is not started; "off": it
             is not asked; "auto": it may know it.
+        policy: the rules in front of it; or several by pattern (`/orders/{id}`), where "*" is for
+            what no pattern matches, and what the others leave open.
     """
 
     def __init__(
-        self, app: Asgi, *, root_path: str = "", lifespan: Literal["auto", "on", "off"] = "auto"
+        self,
+        app: Asgi,
+        *,
+        root_path: str = "",
+        lifespan: Literal["auto", "on", "off"] = "auto",
+        policy: Policy | Mapping[str, Policy] | None = None,
     ) -> None:
         self._app = app
+        self._policies = policy if isinstance(policy, Mapping) else {"*": policy or Policy()}
+        self._gates = Gates(problem)
         self._root = root_path = root_path.rstrip("/")
         self._lifespan = AsgiLifespan(app, use=lifespan)
         self._template: dict[str, Any] = {
@@ -62,13 +75,36 @@ class AsgiHost:
 
     @property
     def routes(self) -> Sequence[Route]:
-        """None: the application routes."""
-        return ()
+        """One for each pattern with rules of its own; the application routes."""
+        default = self._policies.get("*", Policy())
+        made = []
+        for path, policy in self._policies.items():
+            if path == "*":
+                continue
+            pattern, rules = parse(path), policy.over(default)
+            gate = self._gates.of(path, rules, params=pattern.names)
+            methods = (ANY, WEBSOCKET)
+            made.append(
+                Route(
+                    methods=methods,
+                    pattern=pattern.text,
+                    endpoint=self._serve,
+                    streams=True,
+                    gate=gate,
+                    path=path,
+                )
+            )
+        return made
 
     @property
     def fallback(self) -> Endpoint:
         """Answers everything."""
         return self._serve
+
+    @property
+    def gate(self) -> Gate | None:
+        """The rules in front of the application."""
+        return self._gates.of("*", self._policies.get("*", Policy()))
 
     @property
     def refusals(self) -> Mapping[int, Answer]:
@@ -92,8 +128,11 @@ class AsgiHost:
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:
         """500, in uvicorn's words, and the traceback in the log.
 
-        Nothing that leaves an application is meant for its client: frameworks answer that.
+        Nothing that leaves an application is meant for its client: frameworks answer that. What
+        our own rules say is.
         """
+        if isinstance(error, Refused | DeadlineExceeded):
+            return problem(error)
         log.error("%s %s failed: %s", exchange.method, exchange.path, error, exc_info=error)
         return Answer("Internal Server Error", 500, None, "text/plain")
 

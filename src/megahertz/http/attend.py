@@ -53,6 +53,7 @@ def compile_socket(declared: Declared, socket: Attendance, around: Surroundings)
         pattern=declared.pattern.text,
         endpoint=outer,
         deadline=declared.policy.deadline,
+        gate=around.gates.of(declared.label, declared.policy, params=place.names, socket=True),
     )
 
 

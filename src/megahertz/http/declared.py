@@ -55,6 +55,11 @@ class Declared:
         """For messages: `GET /items/{sku} (shop.item)`."""
         return place_of(self.methods, self.path, self.handler)
 
+    @property
+    def label(self) -> str:
+        """Its name among the application's: `GET /items/{sku}`."""
+        return f"{','.join(self.methods)} {self.path}"
+
     def depends(self, signature: Signature) -> bool:
         """Whether the handler of that signature, or its route, has dependencies."""
         return signature.has("depends") or bool(self.dependencies)

@@ -1,6 +1,7 @@
 """A declared route as the engine calls it: the handler, and around it only what it asks for.
 
-From the inside out: arguments bound, streaming delivered, layers, bulkhead, rate limit, error
+In front of it stands its gate, which is the engine's (`govern/gate.py`). From the inside out:
+arguments bound, streaming delivered, layers, what of the policy the engine cannot decide, error
 handlers that are coroutines. A handler without any of these, and without parameters, is the
 endpoint itself.
 """
@@ -12,11 +13,13 @@ from typing import Any
 
 from megahertz.engine import Answer, Exchange, Route
 from megahertz.errors import BadSettings, RateLimited
-from megahertz.govern import Bulkhead, Limiter
+from megahertz.govern import Bulkhead, Limiter, is_native
 from megahertz.http.background import Background
 from megahertz.http.bind import compile_binder
 from megahertz.http.declared import Declared
 from megahertz.http.depends import Dependencies, depending
+from megahertz.http.gates import Gates
+from megahertz.http.instead import instead_of
 from megahertz.http.layers import lasting, lasts, layered
 from megahertz.http.params import MISSING
 from megahertz.http.problems import problem
@@ -43,6 +46,7 @@ class Surroundings:
         errors: error handlers by the error's class.
         shared: the dependencies that live as long as the application.
         background: the tasks for after the answers.
+        gates: of its routes.
     """
 
     app: Any
@@ -52,6 +56,7 @@ class Surroundings:
     errors: Mapping[type[BaseException], ErrorHandler]
     shared: Shared
     background: Background
+    gates: Gates
 
 
 def compile_route(declared: Declared, around: Surroundings) -> Route:
@@ -65,7 +70,9 @@ def compile_route(declared: Declared, around: Surroundings) -> Route:
     plan = plan_of(declared, place, around)
     call = _handled(declared, signature, place, around, plan)
     bare = call is declared.handler
-    outer = governed(call, bare, declared, place)
+    instead = instead_of(declared, place)
+    kept = call if instead is None else instead.keeping(_unbare(call) if bare else call)
+    outer = governed(kept, bare and kept is call, declared, place)
     if any(is_async(handler) for handler in around.errors.values()):
         outer = guarded(_unbare(outer) if outer is call and bare else outer, around, place)
     return Route(
@@ -77,6 +84,8 @@ def compile_route(declared: Declared, around: Surroundings) -> Route:
         deadline=declared.policy.deadline,
         streams=is_async(declared.handler) and not (plan.body or signature.has("body")),
         body_bytes=declared.body_bytes,
+        instead=instead,
+        gate=around.gates.of(declared.label, declared.policy, params=place.names),
     )
 
 
@@ -185,15 +194,17 @@ def _requested(call: Call, place: Place) -> Call:
 
 
 def governed(call: Callable[..., Any], bare: bool, declared: Declared, place: Place) -> Any:
-    """Around `call`: the bulkhead, and outside it the rate limit."""
-    policy = declared.policy
-    if policy.concurrency is None and policy.limit is None:
+    """Around `call`: what of its policy the engine cannot decide by itself."""
+    limit, concurrency = declared.policy.rule("limit"), declared.policy.rule("concurrency")
+    limit = None if is_native(limit) else limit
+    concurrency = concurrency if declared.socket is not None else None
+    if limit is None and concurrency is None:
         return call
     call = _unbare(call) if bare else call
-    if policy.concurrency is not None:
-        call = _confined(call, Bulkhead(policy.concurrency))
-    if policy.limit is not None:
-        call = _limited(call, policy.limit, _key_of(policy.limit, declared, place))
+    if concurrency is not None:
+        call = _confined(call, Bulkhead(concurrency))
+    if limit is not None:
+        call = _limited(call, limit, _key_of(limit, declared, place))
     return call
 
 

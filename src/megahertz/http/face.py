@@ -6,13 +6,21 @@ is another (`guest.py`).
 
 import asyncio
 import inspect
-import time
 from collections.abc import Callable, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 
 from megahertz.context import CLOSED, DEADLINE, EXPIRED, GONE
-from megahertz.engine import WEBSOCKET, Answer, Callbacks, Endpoint, Exchange, Route, Routes
+from megahertz.engine import (
+    WEBSOCKET,
+    Answer,
+    Callbacks,
+    Endpoint,
+    Exchange,
+    GatePass,
+    Route,
+    Routes,
+)
 from megahertz.errors import BadRoute, DeadlineExceeded, HTTPError
 from megahertz.http.guest import GuestExchange, Message, Receive, Send
 from megahertz.http.guest_socket import GuestRooms, GuestSocket
@@ -115,6 +123,7 @@ class _Turn:
         self._task: asyncio.Task[Any] | None = None
         self._others: list[asyncio.Task[Any]] = []
         self._late = False
+        self._passed: GatePass | None = None
 
     async def take(self, router: Routes, routes: list[Route]) -> None:
         """Finds the route, runs its endpoint, sends the answer."""
@@ -132,6 +141,8 @@ class _Turn:
             for other in self._others:
                 other.cancel()
             exchange.untie()
+            if self._passed is not None:
+                self._passed.leave(exchange.status or (None if exchange.left else 500))
 
     def _refused(self, router: Routes) -> Answer:
         fallback = self._app.fallback
@@ -166,11 +177,16 @@ class _Turn:
 
     async def _value(self, route: Route) -> Any:
         exchange = self._exchange
-        if route.deadline is not None and not exchange.websocket:
-            DEADLINE.set(time.monotonic() + route.deadline)
+        endpoint, bare = route.endpoint, route.bare
+        passed = None if route.gate is None else route.gate.enter(exchange)
+        self._passed = passed
+        if passed is not None and passed.fell_back and route.instead is not None:
+            endpoint, bare = route.instead, False
+        if passed is not None and passed.deadline is not None and not exchange.websocket:
+            DEADLINE.set(passed.deadline)
         if not exchange.websocket:
             await self._body(route)
-        value = route.endpoint() if route.bare else route.endpoint(self._exact)
+        value = endpoint() if bare else endpoint(self._exact)
         value = await value if inspect.isawaitable(value) else value
         if exchange.started or exchange.closed or exchange.websocket:
             return value

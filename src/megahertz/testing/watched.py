@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from megahertz.engine import Answer, Endpoint, Exchange, Route, Server, Service
+from megahertz.engine import Answer, Endpoint, Exchange, Gate, Route, Server, Service
 from megahertz.http import AsgiHost, is_chosen
 
 
@@ -32,6 +32,11 @@ class Watched:
     def fallback(self) -> Endpoint | None:
         """The service's."""
         return self._service.fallback
+
+    @property
+    def gate(self) -> Gate | None:
+        """The service's."""
+        return getattr(self._service, "gate", None)
 
     @property
     def refusals(self) -> Mapping[int, Answer]:

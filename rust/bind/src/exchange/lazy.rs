@@ -1,6 +1,7 @@
 //! An exchange that becomes an object of Python's only once somebody may see it: a bare handler
 //! that answers at once never does.
 use super::Exchange;
+use crate::gate::Admission;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
@@ -17,6 +18,12 @@ impl<'py> Lazy<'py> {
     /// The exchange, if nobody has seen it.
     pub fn unseen(&self) -> Option<&Exchange> {
         self.plain.as_ref()
+    }
+
+    /// Of either.
+    pub fn admission(&self) -> Option<Admission> {
+        let seen = self.object.as_ref().map(Bound::get);
+        self.plain.as_ref().or(seen).and_then(|exchange| exchange.admission)
     }
 
     pub fn object(&mut self, py: Python<'py>) -> PyResult<&Bound<'py, Exchange>> {

@@ -1,0 +1,99 @@
+"""`mhz explain`: why a request was refused, with the figures of that moment."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from megahertz.engine import Plane, listeners, look
+from megahertz.errors import BadSettings, MegahertzError
+from megahertz.govern import FIGURES, ORDER
+
+LAST = 20
+"""Refusals that are listed where none is asked for."""
+
+
+@click.command()
+@click.argument("request_id", required=False, metavar="[REQUEST-ID]")
+@click.option(
+    "--server",
+    default=":8000",
+    show_default=True,
+    metavar="PID|:PORT|PIDFILE",
+    help="Of the server that refused it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Plain data instead of a table.")
+def explain(request_id: str | None, server: str, as_json: bool) -> None:
+    """Tell which rule refused a request, and by which figures.
+
+    A refusal (429, 503) carries the id in X-Request-ID, unless the request had one of its own. The
+    last 4,096 refusals of all workers are kept, those that were only observed included.
+
+    \b
+    Example:
+      mhz explain 0.1-9f3a-2c           one refusal
+      mhz explain --server :8080        the last ones of who serves port 8080
+
+    Exit codes: 0, 1 if there is no such refusal, 2 if there is no such server.
+    """
+    try:
+        plane = _plane(server)
+    except MegahertzError as error:
+        raise click.UsageError(str(error)) from error
+    found = refusals(plane)
+    if request_id is not None:
+        found = [one for one in found if one["id"] == request_id]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif found:
+        Console().print(_table(found[:LAST]))
+    if request_id is not None and not found:
+        click.echo(f"no refusal of {request_id} among the last 4,096", err=True)
+        sys.exit(1)
+    if not found and not as_json:
+        click.echo("nothing has been refused")
+
+
+def refusals(plane: Plane) -> list[dict[str, Any]]:
+    """The last, the newest first, as plain data; `at` in seconds of the wall clock."""
+    started = time.time_ns() - time.monotonic_ns()
+    return [
+        {
+            "at": (started + at) / 1e9,
+            "id": name,
+            "route": route,
+            "rule": ORDER[rule],
+            "observed": observed,
+            "figures": dict(zip(FIGURES[ORDER[rule]], figures, strict=False)),
+        }
+        for at, rule, observed, name, route, figures in plane.refusals()
+    ]
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    table = Table("when", "request", "route", "rule", "decided by", box=None, pad_edge=False)
+    for one in found:
+        told = ", ".join(f"{name} {value:g}" for name, value in one["figures"].items())
+        when = time.strftime("%H:%M:%S", time.localtime(one["at"]))
+        rule = f"{one['rule']} (observed)" if one["observed"] else one["rule"]
+        table.add_row(when, one["id"], one["route"], rule, told)
+    return table
+
+
+def _plane(server: str) -> Plane:
+    if server.startswith(":") and server[1:].isdecimal():
+        found = listeners(int(server[1:]))
+        if not found:
+            raise BadSettings(f"nothing of yours listens on port {server[1:]}: say --server")
+        return look(found[0])
+    if server.isdecimal():
+        return look(int(server))
+    try:
+        return look(int(Path(server).read_text()))
+    except (OSError, ValueError) as error:
+        raise BadSettings(f"{server}: no process, :port or file with a process id") from error
