@@ -90,7 +90,6 @@ impl Plane {
     }
 
     /// The last refusals, the newest first: time, rule, whether only observed, id, route, figures.
-    #[expect(clippy::type_complexity, reason = "one line of a table")]
     fn refusals(&self) -> Vec<(u64, u8, bool, String, String, [f64; plane::FIGURES])> {
         let Ok(refusals) = Refusals::of(&self.segment) else { return vec![] };
         let line = |record: plane::Record| {
