@@ -1,7 +1,7 @@
 """Who is compared: a C floor, servers of Go, Python and Node, and us."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.build import (
     ROOT,
@@ -18,6 +18,9 @@ from benchmarks.peers.python.folder import folder
 
 OURS = ("megahertz", "megahertz uvloop")
 FLOOR = "floor"
+RUEIDIS = "fasthttp rueidis"
+REDIS_PY = "megahertz redis-py"
+"""The same server, another client of Redis."""
 PACKAGE = "benchmarks.peers.python"
 
 
@@ -49,6 +52,7 @@ def peers() -> dict[str, Peer]:
         Peer(FLOOR, lambda: [compiled("floor"), "{port}"], version=lambda: says("cc", "--version")),
         _go("net/http", "nethttp", go_version),
         _go("fasthttp", "fasthttp", lambda: go_module("github.com/valyala/fasthttp")),
+        _go(RUEIDIS, "fasthttp", lambda: go_module("github.com/redis/rueidis"), "rueidis"),
         _go("Hertz", "hertz", lambda: go_module("github.com/cloudwego/hertz")),
         _go("Gin", "gin", lambda: go_module("github.com/gin-gonic/gin")),
         Peer("nginx", _nginx, version=lambda: says("nginx", "-v")),
@@ -61,6 +65,11 @@ def peers() -> dict[str, Peer]:
         _uvicorn("Litestar", "on_litestar", "litestar"),
         _uvicorn("FastAPI", "on_fastapi", "fastapi"),
         *_ours("ours", ""),
+        replace(
+            _ours("ours", "", "redis", "hiredis")[0],
+            name=REDIS_PY,
+            environment={"PYTHONPATH": str(ROOT / "src"), "BENCH_CLIENT": "redis-py"},
+        ),
     ]
     listed += [*_ours("open", "open on "), *_ours("governed", "governed on ")]
     for name, module in (
@@ -95,8 +104,9 @@ def chosen(names: Sequence[str], wanted: Iterable[str]) -> list[str]:
     ]
 
 
-def _go(name: str, folder: str, version: Callable[[], str]) -> Peer:
-    return Peer(name, lambda: [go(folder), "{port}"], {"GOMAXPROCS": "1"}, version)
+def _go(name: str, folder: str, version: Callable[[], str], client: str = "go-redis") -> Peer:
+    environment = {"GOMAXPROCS": "1", "BENCH_CLIENT": client}
+    return Peer(name, lambda: [go(folder), "{port}"], environment, version)
 
 
 def _node() -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peer import FLOOR, OURS
+from benchmarks.peer import FLOOR, OURS, REDIS_PY, RUEIDIS
 
 GO = ("net/http", "fasthttp", "Hertz", "Gin")
 PYTHON = ("granian RSGI", "granian ASGI", "uvicorn", "socketify", "Robyn", "Litestar", "FastAPI")
@@ -171,9 +171,17 @@ _LISTED = (
     ),
     Work(
         "redis",
-        "a handler that awaits a GET of a Redis (Python: redis-py and hiredis, Go: go-redis)",
+        "a handler that awaits a GET of a Redis "
+        "(Python: redis-py and hiredis, Go: go-redis or rueidis, ours: the engine's link)",
         (Ask("/redis", answer={"msg": "ok"}),),
-        ("net/http", "fasthttp", "Hertz", *PYTHON[:3], "FastAPI", *OURS),
+        ("net/http", "fasthttp", RUEIDIS, "Hertz", *PYTHON[:3], "FastAPI", REDIS_PY, *OURS),
+        redis=True,
+    ),
+    Work(
+        "redis-pipeline",
+        "a handler that awaits 100 GETs of a Redis in one pipeline",
+        (Ask("/pipeline", answer={"found": 100}),),
+        ("fasthttp", RUEIDIS, REDIS_PY, *OURS),
         redis=True,
     ),
     Work(

@@ -3,7 +3,7 @@
 import asyncio
 
 from benchmarks.peers.python.folder import folder
-from benchmarks.peers.python.shop import BLOB, Item, Order, redis
+from benchmarks.peers.python.shop import BLOB, Item, Order, client
 from megahertz import App, Policy
 
 app = App(title="shop", policy=Policy(deadline=1.0))
@@ -40,5 +40,15 @@ async def yielding() -> dict[str, str]:
 @app.get("/redis")
 async def stored() -> dict[str, str]:
     global store
-    store = store or redis()
+    store = store or client()
     return {"msg": (await store.get("msg")).decode()}
+
+
+@app.get("/pipeline")
+async def gathered() -> dict[str, int]:
+    global store
+    store = store or client()
+    pipe = store.pipeline(transaction=False)
+    for _ in range(100):
+        pipe.get("msg")
+    return {"found": len(await pipe.execute())}

@@ -52,6 +52,15 @@ func stored(ctx *fasthttp.RequestCtx) {
 	send(ctx, found)
 }
 
+func gathered(ctx *fasthttp.RequestCtx) {
+	found, err := shop.Gathered(ctx)
+	if err != nil {
+		ctx.Error(err.Error(), fasthttp.StatusBadGateway)
+		return
+	}
+	send(ctx, found)
+}
+
 func answer(ctx *fasthttp.RequestCtx) {
 	switch path := string(ctx.Path()); {
 	case path == "/" && ctx.IsGet():
@@ -68,6 +77,8 @@ func answer(ctx *fasthttp.RequestCtx) {
 		send(ctx, shop.Hello{Msg: "ok"})
 	case path == "/redis":
 		stored(ctx)
+	case path == "/pipeline":
+		gathered(ctx)
 	default:
 		ctx.SetStatusCode(fasthttp.StatusNotFound)
 	}

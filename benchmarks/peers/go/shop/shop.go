@@ -2,11 +2,8 @@
 package shop
 
 import (
-	"context"
 	"os"
 	"strconv"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Hello is the smallest answer.
@@ -60,14 +57,6 @@ func Blob() []byte {
 		blob[i] = byte(i)
 	}
 	return blob
-}
-
-var store = redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + os.Getenv("BENCH_REDIS"), PoolSize: 64})
-
-// Stored asks Redis.
-func Stored(ctx context.Context) (Hello, error) {
-	msg, err := store.Get(ctx, "msg").Result()
-	return Hello{Msg: msg}, err
 }
 
 // Port is the only argument.
