@@ -1,7 +1,7 @@
 """Clients of outside systems, thin over well-kept libraries."""
 
 from megahertz.backends.postgres import PostgresSink
-from megahertz.backends.redis import Redis, RedisBroker
+from megahertz.backends.redis import Redis, RedisBroker, RedisCluster, Sentinel
 from megahertz.backends.redis_laws import Law, RedisLaws, Rule, rule
 from megahertz.backends.sink import Sink
 from megahertz.backends.sqlite import SQLiteSink
@@ -11,9 +11,11 @@ __all__ = [
     "PostgresSink",
     "Redis",
     "RedisBroker",
+    "RedisCluster",
     "RedisLaws",
     "Rule",
     "SQLiteSink",
+    "Sentinel",
     "Sink",
     "rule",
 ]

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from megahertz.backends.redis.address import Address, from_url
 from megahertz.backends.redis.commands import Command, Commands, Convert, Free, Words
-from megahertz.backends.redis.connection import Connection
+from megahertz.backends.redis.connection import Connection, Locate
 from megahertz.backends.redis.lock import Lock
 from megahertz.backends.redis.options import Options
 from megahertz.backends.redis.own import Own
@@ -62,11 +62,11 @@ class Redis(Commands, Free):
         )
         self._begin(address, settled(options))
 
-    def _begin(self, address: Address, options: Options) -> None:
-        self.address, self.options = address, options
+    def _begin(self, address: Address, options: Options, locate: Locate | None = None) -> None:
+        self.address, self.options, self._locate = address, options, locate
         self._connection: Connection | None = None
         self._tracking: Tracking | None = None
-        self._own = Own(address, options)
+        self._own = Own(address, options, locate)
         self._command: Command = self._first
 
     @classmethod
@@ -82,6 +82,11 @@ class Redis(Commands, Free):
         client._begin(replace(address, **place), settled({**query, **options}))
         return client
 
+    def located(self, locate: Locate) -> Self:
+        """Asks `locate` where the server is before every connection, instead of a name."""
+        self._begin(self.address, self.options, locate)
+        return self
+
     def _first(self, *command: Any) -> Reply:
         """The first command of all opens the connection."""
         link = self._open().link
@@ -91,7 +96,8 @@ class Redis(Commands, Free):
     def _open(self) -> Connection:
         if self._connection is None:
             said = {} if self._tracking is None else self._tracking.said()
-            self._connection = Connection(self.address, self.options, **said)
+            place = (self.address, self.options)
+            self._connection = Connection(*place, locate=self._locate, **said)
             self._connection.open()
         return self._connection
 
@@ -133,8 +139,12 @@ class Redis(Commands, Free):
 
     def pubsub(self, *, ignore_subscribe_messages: bool = False, **_: Any) -> PubSub:
         """A subscriber, on a connection of its own."""
-        ignores = ignore_subscribe_messages
-        return PubSub(self.address, self.options, ignore_subscribe_messages=ignores)
+        return PubSub(
+            self.address,
+            self.options,
+            ignore_subscribe_messages=ignore_subscribe_messages,
+            locate=self._locate,
+        )
 
     def lock(
         self,

@@ -8,15 +8,17 @@ import asyncio
 import ipaddress
 import random
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from megahertz.backends.redis.address import Address
 from megahertz.backends.redis.failure import failures
 from megahertz.backends.redis.options import Options
 from megahertz.engine import Link, Reply, links
+from megahertz.errors import BackendError, MegahertzError
 
 Words = tuple[Any, ...]
+Locate = Callable[[], Awaitable[tuple[str, int]]]
 
 
 def ignored(said: Any) -> None:
@@ -34,6 +36,7 @@ class Connection:
         ready: called whenever commands can go.
         patient: no command of its own accord is late (blocking commands, subscribers).
         lost: called with why, whenever a connection that was ready is none any more.
+        locate: where the server is this time, in place of `address` (Sentinel).
     """
 
     def __init__(
@@ -46,21 +49,24 @@ class Connection:
         ready: Callable[[], None] = lambda: None,
         lost: Callable[[str], None] = ignored,
         patient: bool = False,
+        locate: Locate | None = None,
     ) -> None:
+        self._locate = locate
         self._address, self._options = address, options
         self._greeting, self._ready, self._lost_hook = tuple(greeting), ready, lost
         self._tls = address.tls_config()
         self._loop = asyncio.get_running_loop()
-        self._hosts: list[str] = []
+        self._hosts: list[tuple[str, int, str]] = []
         self._dialling: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._attempts = 0
         self._greeted = self._closed = False
         self._protocol = options.protocol
+        self._failures = failures(address)
         self.connected = 0
         self.link = Link(
             links(),
-            error=failures(address),
+            error=self._failure,
             opened=self._opened,
             lost=self._lost,
             push=push,
@@ -107,17 +113,29 @@ class Connection:
         except OSError as error:
             self._lost(f"{address.host}: {error.strerror or error}")
             return
-        self.link.dial(self._hosts.pop(0), address.port, self._tls, address.host)
+        except BackendError as error:
+            self._lost(str(error))
+            return
+        where, port, name = self._hosts.pop(0)
+        self.link.dial(where, port, self._tls, name)
 
-    async def _resolve(self) -> list[str]:
-        """Addresses in the order in which to try them."""
-        host = self._address.host
+    async def _resolve(self) -> list[tuple[str, int, str]]:
+        """Addresses in the order in which to try them, and whose they should be."""
+        host, port = self._address.host, self._address.port
+        if self._locate is not None:
+            host, port = await self._locate()
         try:
-            return [str(ipaddress.ip_address(host))]
+            return [(str(ipaddress.ip_address(host)), port, host)]
         except ValueError:
             pass
-        found = await self._loop.getaddrinfo(host, self._address.port, type=socket.SOCK_STREAM)
-        return [str(where[0]) for *_, where in found]
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [(str(where[0]), port, host) for *_, where in found]
+
+    def _failure(self, kind: str, why: str) -> MegahertzError:
+        if kind == "reply" and self._locate is not None and why.startswith("READONLY"):
+            # It is a replica by now: who is the master is asked anew.
+            self._loop.call_soon(self.link.drop_connection, "the server is a replica by now")
+        return self._failures(kind, why)
 
     def _late(self, why: str) -> None:
         """It takes too long, whatever it is doing."""

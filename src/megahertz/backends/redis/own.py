@@ -4,7 +4,7 @@ from typing import Any
 
 from megahertz.backends.redis.address import Address
 from megahertz.backends.redis.commands import Convert, Words
-from megahertz.backends.redis.connection import Connection
+from megahertz.backends.redis.connection import Connection, Locate
 from megahertz.backends.redis.options import Options
 from megahertz.errors import Overloaded
 
@@ -18,8 +18,8 @@ KEPT = 8
 class Own:
     """Those of one client: lent to one user at a time, kept for the next."""
 
-    def __init__(self, address: Address, options: Options) -> None:
-        self._address, self._options = address, options
+    def __init__(self, address: Address, options: Options, locate: Locate | None = None) -> None:
+        self._address, self._options, self._locate = address, options, locate
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
 
@@ -36,7 +36,7 @@ class Own:
         return connection
 
     def _new(self) -> Connection:
-        connection = Connection(self._address, self._options, patient=True)
+        connection = Connection(self._address, self._options, patient=True, locate=self._locate)
         connection.open()
         return connection
 

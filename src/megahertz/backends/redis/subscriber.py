@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 from megahertz.backends.redis.address import Address
-from megahertz.backends.redis.connection import Connection
+from megahertz.backends.redis.connection import Connection, Locate
 from megahertz.backends.redis.options import Options
 from megahertz.errors import ConnectError, Misused
 
@@ -40,9 +40,14 @@ class PubSub:
     """
 
     def __init__(
-        self, address: Address, options: Options, *, ignore_subscribe_messages: bool = False
+        self,
+        address: Address,
+        options: Options,
+        *,
+        ignore_subscribe_messages: bool = False,
+        locate: Locate | None = None,
     ) -> None:
-        self._address, self._options = address, options
+        self._address, self._options, self._locate = address, options, locate
         self._ignores = ignore_subscribe_messages
         self._connection: Connection | None = None
         self._wanted: dict[str, dict[Any, Handler | None]] = {kind: {} for kind in _SAYS}
@@ -124,6 +129,7 @@ class PubSub:
             ready=self._again,
             lost=self._lost,
             patient=True,
+            locate=self._locate,
         )
         connection.open()
         return connection

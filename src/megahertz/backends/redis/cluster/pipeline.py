@@ -1,0 +1,174 @@
+"""Commands of several slots that leave together: to each node its own, joined in their order."""
+
+import asyncio
+from collections.abc import Awaitable, Generator, Sequence
+from functools import partial
+from typing import Any, Protocol, Self
+
+from megahertz.backends.redis.cluster.keys import key_of, slot
+from megahertz.backends.redis.cluster.nodes import Node
+from megahertz.backends.redis.commands import Commands, Convert, Script, Words
+from megahertz.backends.redis.pipeline import Queued, converted, first_error, of_transaction
+from megahertz.errors import ConnectError, Misused, ReadError, ReplyError
+
+_ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY")
+
+
+class Routes(Protocol):
+    """What a pipeline needs of its cluster."""
+
+    async def initialize(self) -> Any: ...
+
+    def _node(self, number: int | None, reads: bool) -> Node | None: ...
+
+    def _route(self, words: Words, convert: Convert | None, repeat: bool) -> Awaitable[Any]: ...
+
+
+class ClusterPipeline(Commands):
+    """As `Pipeline`; what a node refers to another is asked there, behind the others of its key.
+
+    Without WATCH: what is watched and what is changed has to be on one connection.
+    """
+
+    def __init__(self, cluster: Routes, *, transaction: bool = False) -> None:
+        self._cluster, self._transaction = cluster, transaction
+        self._queue: list[Queued] = []
+        self._command = self._add
+
+    def _add(
+        self,
+        words: Words,
+        convert: Convert | None = None,
+        repeat: bool = False,
+        timeout: float | None = None,
+        raw: bool = False,
+    ) -> Any:
+        if raw:
+            raise Misused(f"{words[0]} gives octets that are no text: ask it outside a pipeline")
+        self._queue.append((words, convert, repeat))
+        return self
+
+    def _blocking(self, words: Words, convert: Convert | None, seconds: float) -> Awaitable[Any]:
+        found: Awaitable[Any] = self._add(words, convert)
+        return found
+
+    def _run(self, script: Script, words: Sequence[Any]) -> Awaitable[Any]:
+        """In full: no node has to know it."""
+        return self.eval(script.script, *words)
+
+    def execute_command(self, *args: Any, **_: Any) -> Any:
+        """A command by its words; the first may be several, `CONFIG GET`."""
+        first: Any = args[0]
+        return self._add((*(first.split(" ") if isinstance(first, str) else [first]), *args[1:]))
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __bool__(self) -> bool:
+        """Though nothing is in it yet."""
+        return True
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Sends what was collected, and empties the pipeline.
+
+        Returns:
+            What became of each command, in order; with `raise_on_error` off, errors among them.
+
+        Raises:
+            Misused: a transaction of several slots.
+            ReplyError: the first command that failed; the others were done.
+        """
+        queue, self._queue = self._queue, []
+        if not queue:
+            return []
+        await self._cluster.initialize()
+        if self._transaction:
+            results: list[Any] = await self._atomic(queue)
+        else:
+            results = await self._scattered(queue)
+        if raise_on_error:
+            first_error(queue, results)
+        return results
+
+    async def _scattered(self, queue: Sequence[Queued]) -> list[Any]:
+        results: list[Any] = [None] * len(queue)
+        parts = self._parts(queue)
+        replies = [
+            node.link.pipeline(
+                [queue[at][0] for at in places],
+                partial(converted, [queue[at] for at in places]),
+                all(queue[at][2] for at in places),
+            )
+            for node, places in parts
+        ]
+        found = await asyncio.gather(*replies, return_exceptions=True)
+        for (_, places), values in zip(parts, found, strict=True):
+            if isinstance(values, BaseException):
+                values = [values] * len(places)
+            for at, value in zip(places, values, strict=True):
+                results[at] = value
+        astray = [at for at, value in enumerate(results) if _is_elsewhere(value, queue[at][2])]
+        again = [self._cluster._route(*queue[at]) for at in astray]
+        for at, value in zip(
+            astray, await asyncio.gather(*again, return_exceptions=True), strict=True
+        ):
+            results[at] = value
+        return results
+
+    def _parts(self, queue: Sequence[Queued]) -> list[tuple[Node, list[int]]]:
+        """Nodes, and which commands are theirs."""
+        parts: dict[int, tuple[Node, list[int]]] = {}
+        for at, (words, _, _) in enumerate(queue):
+            key = key_of(words)
+            number = None if key is None else slot(key)
+            node = self._cluster._node(number, False)
+            if node is None:
+                raise ConnectError(f"redis cluster: nobody has slot {number}")
+            parts.setdefault(id(node), (node, []))[1].append(at)
+        return list(parts.values())
+
+    async def _atomic(self, queue: Sequence[Queued]) -> list[Any]:
+        keys = [key for key in (key_of(words) for words, _, _ in queue) if key is not None]
+        slots = {slot(key) for key in keys}
+        if len(slots) > 1:
+            raise Misused("a transaction has keys of one slot: give them one {tag}")
+        commands = [("MULTI",), *(words for words, _, _ in queue), ("EXEC",)]
+        number = next(iter(slots), None)
+        for last in (False, True):
+            node = self._cluster._node(number, False)
+            if node is None:
+                raise ConnectError(f"redis cluster: nobody has slot {number}")
+            try:
+                convert = partial(of_transaction, queue)
+                found: list[Any] = await node.link.pipeline(commands, convert)
+                return found
+            except ReplyError as error:
+                # Refused when it was queued: EXEC has done nothing.
+                if last or error.kind not in _ELSEWHERE:
+                    raise
+                key = keys[0] if keys else None
+                if key is not None:
+                    await self._cluster._route(("EXISTS", key), None, True)
+        raise AssertionError("unreachable")
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """For code that awaits the commands that it collects: gives the pipeline."""
+        return self
+        yield
+
+    async def reset(self) -> None:
+        """Forgets commands."""
+        self._queue = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.reset()
+
+
+def _is_elsewhere(value: Any, repeat: bool) -> bool:
+    """Whether nothing was done of it, and somebody else may."""
+    if isinstance(value, ReplyError):
+        return value.kind in _ELSEWHERE
+    return isinstance(value, ConnectError) or (repeat and isinstance(value, ReadError))

@@ -1,0 +1,260 @@
+"""A Redis Cluster of six, in health and while it is broken."""
+
+import asyncio
+import random
+
+import pytest
+
+from megahertz.backends import RedisCluster
+from megahertz.backends.redis.cluster.keys import key_of, slot
+from megahertz.backends.redis.cluster.topology import Topology, redirected
+from megahertz.errors import BackendError, ConnectError, Misused, ReadError, ReplyError
+
+from .cluster import Cluster
+from .test_registers import exercise
+
+
+@pytest.fixture(scope="module")
+def six(redis_program, tmp_path_factory):
+    cluster = Cluster(redis_program, tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.end()
+
+
+@pytest.fixture
+def cluster(six):
+    """With nothing in it, all of its nodes up."""
+    six.settle()
+    for port in six.masters():
+        assert six.ask(port, "FLUSHALL") == "OK"
+    return six
+
+
+def joined(cluster, **options):
+    nodes = [("127.0.0.1", port) for port in cluster.ports[1:]]
+    return RedisCluster("127.0.0.1", cluster.ports[0], nodes=nodes, **options)
+
+
+@pytest.mark.parametrize(
+    ("key", "number"),
+    [
+        ("123456789", 0x31C3),
+        ("foo", 12182),
+        ("{user}.a", slot("user")),
+        ("{}a", slot(b"{}a")),
+        ("foo{{bar}}zap", slot("{bar")),
+        ("foo{bar}{zap}", slot("bar")),
+        (7, slot("7")),
+    ],
+)
+def test_slots(key, number):
+    """The specification's own examples."""
+    assert slot(key) == number % 16384
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("GET", "a"), "a"),
+        (("PING",), None),
+        (("CONFIG", "GET", "save"), None),
+        (("EVAL", "return 1", 0), None),
+        (("EVAL", "return 1", 1, "k"), "k"),
+        (("XREADGROUP", "GROUP", "g", "c", "BLOCK", 1, "STREAMS", "s", ">"), "s"),
+        (("ZUNION", 2, "a", "b"), "a"),
+        (("BLMPOP", 0, 1, "l", "LEFT"), "l"),
+        (("OBJECT", "ENCODING", "o"), "o"),
+        (("MULTI",), None),
+    ],
+    ids=str,
+)
+def test_the_key_of_a_command(words, key):
+    assert key_of(words) == key
+
+
+def test_what_is_no_key():
+    with pytest.raises(Misused):
+        slot(None)
+
+
+def test_what_slots_and_redirections_say():
+    topology = Topology()
+    assert topology.shard(5) is None
+    topology.told(
+        [[0, 9, [b"", 7000, b"id"], ["other", 7001, "id"]], [10, 16383, [None, 7002]]], ("h", 1)
+    )
+    assert topology.masters == [("h", 7000), ("h", 7002)]
+    assert topology.shard(5).replicas == (("other", 7001),)
+    topology.moved(5, ("h", 7002))
+    topology.moved(6, ("new", 1))
+    assert topology.shard(5).master == ("h", 7002) and topology.shard(6).master == ("new", 1)
+    assert redirected(["MOVED", "3999", "127.0.0.1:6381"], ("h", 1)) == (3999, ("127.0.0.1", 6381))
+    assert redirected(["ASK", "1", ":6381"], ("h", 1)) == (1, ("h", 6381))
+
+
+async def test_keys_go_where_they_belong(cluster):
+    async with joined(cluster, decode_responses=True) as redis:
+        await asyncio.gather(*(redis.set(f"k{n}", n) for n in range(200)))
+        assert await asyncio.gather(*(redis.get(f"k{n}") for n in range(200))) == [
+            str(n) for n in range(200)
+        ]
+        assert await redis.dbsize() == 200 and len(await redis.keys()) == 200
+        assert len({key async for key in redis.scan_iter(count=50)}) == 200
+        names = [f"k{n}" for n in range(10)]
+        assert await redis.mget_nonatomic(names) == [str(n) for n in range(10)]
+        assert await redis.mset_nonatomic({"a": 1, "b": 2, "c": 3})
+        assert await redis.exists("a", "b", "c", "no") == 3
+        assert await redis.touch("a", "b") == 2 and await redis.unlink("a") == 1
+        assert await redis.delete(*names) == 10
+        assert (
+            await redis.ping() and await redis.flushdb() and await redis.flushall(asynchronous=True)
+        )
+        assert redis.statistics()["nodes"] >= 3 and redis.statistics()["redirected"] == 0
+        with pytest.raises(ReplyError, match="CROSSSLOT"):
+            await redis.mget("a", "b")
+
+
+async def test_pipelines_are_split_and_joined(cluster):
+    async with joined(cluster) as redis:
+        pipe = redis.pipeline()
+        for number in range(100):
+            pipe.set(f"k{number}", number).incr(f"k{number}")
+        found = await pipe.execute()
+        assert found == [each for number in range(100) for each in (True, number + 1)]
+        assert await pipe.execute() == [] and pipe
+        pipe.set("a", "x").incr("a").set("b", 1)
+        with pytest.raises(ReplyError, match="command 2"):
+            await pipe.execute()
+        async with redis.pipeline(transaction=True) as pipe:
+            await pipe.set("{t}a", 1).incr("{t}b")
+            assert len(pipe) == 2 and await pipe.execute() == [True, 1]
+            pipe.set("a", 1).set("b", 1)
+            with pytest.raises(Misused, match="one slot"):
+                await pipe.execute()
+        with pytest.raises(Misused, match="DUMP"):
+            redis.pipeline().dump("a")
+        assert await redis.pipeline().execute_command("CONFIG GET", "save").execute() == [
+            {b"save": b""}
+        ]
+
+
+async def test_blocking_commands_scripts_locks_and_subscribers(cluster):
+    async with joined(cluster, decode_responses=True) as redis:
+        waiting = asyncio.create_task(redis.blpop("queue", 30))
+        add = redis.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+        assert await add(keys=["n"], args=[2]) == 2
+        assert await redis.pipeline().get("n").execute() == ["2"]
+        pipe = redis.pipeline()
+        await add(keys=["n"], args=[1], client=pipe)
+        assert await pipe.execute() == [3]
+        async with redis.lock("l", timeout=30) as lock:
+            assert await lock.owned()
+        async with redis.pubsub() as news:
+            await news.subscribe("c")
+            await news.ping()
+            await redis.publish("c", "hello")
+            while (message := await news.get_message(timeout=None))["type"] != "message":
+                pass
+            assert message["data"] == "hello"
+        await redis.rpush("queue", "x")
+        assert await waiting == ("queue", "x")
+
+
+async def test_replicas_answer_who_only_reads(cluster):
+    async with joined(cluster, read_from="replica") as redis:
+        await redis.set("a", 1)
+        while await redis.get("a") != b"1":
+            pass  # it is behind
+        assert await redis.incr("a") == 2
+        assert redis._nodes._replicas
+    async with joined(cluster, read_from="any") as redis:
+        await redis.initialize()
+        assert set(await asyncio.gather(*(redis.exists("a") for _ in range(9)))) <= {0, 1}
+
+
+async def test_a_slot_that_migrates(cluster):
+    """ASK while it does, MOVED once it has."""
+    number = slot("{m}")
+    async with joined(cluster) as redis:
+        await redis.set("{m}old", "here")
+        source = next(
+            p for p in cluster.masters() if cluster.ask(p, "EXISTS", "{m}old") == ":1\r\n"
+        )
+        target = next(p for p in cluster.masters() if p != source)
+        here, there = (cluster.ask(port, "CLUSTER", "MYID") for port in (source, target))
+        cluster.ask(target, "CLUSTER", "SETSLOT", number, "IMPORTING", here)
+        cluster.ask(source, "CLUSTER", "SETSLOT", number, "MIGRATING", there)
+        assert await redis.get("{m}old") == b"here"
+        assert await redis.set("{m}new", "there") and await redis.get("{m}new") == b"there"
+        assert cluster.ask(target, "CLUSTER", "COUNTKEYSINSLOT", number) == ":1\r\n"
+        found = await redis.pipeline().get("{m}old").get("{m}new").execute()
+        assert found == [b"here", b"there"]
+        cluster.ask(source, "MIGRATE", "127.0.0.1", target, "{m}old", 0, 5000)
+        for port in (target, source):
+            cluster.ask(port, "CLUSTER", "SETSLOT", number, "NODE", there)
+        transaction = redis.pipeline(transaction=True).get("{m}old").get("{m}new")
+        assert await transaction.execute() == [b"here", b"there"]
+        assert await redis.get("{m}old") == b"here"
+        assert redis.statistics()["redirected"] >= 3
+        cluster.ask(target, "DEL", "{m}old", "{m}new")
+        for port in (source, target):
+            cluster.ask(port, "CLUSTER", "SETSLOT", number, "NODE", here)
+
+
+async def broken(cluster, how):
+    """Registers written and read while one master is broken; what was acknowledged stays."""
+    victim = random.Random(3).choice(cluster.masters())
+    async with joined(cluster, timeout=1.0, connect_timeout=0.5, patience=30.0) as redis:
+        await redis.initialize()
+
+        async def disturb():
+            await asyncio.to_thread(how, cluster, victim)
+
+        return victim, await exercise(redis, disturb=disturb)
+
+
+def kinds(registers):
+    return {type(error) for register in registers for error in register.failures}
+
+
+async def test_a_master_that_is_killed_under_load(cluster):
+    """Its replica takes over: what may have been done fails, all else is only late."""
+    victim, registers = await broken(cluster, lambda six, port: six.kill(port))
+    assert kinds(registers) <= {ReadError}
+    async with joined(cluster) as redis:
+        assert await redis.set("after", 1)
+    await asyncio.to_thread(cluster.restart, victim)
+
+
+async def test_a_master_that_hangs_under_load(cluster):
+    victim, registers = await broken(cluster, lambda six, port: six.stop(port))
+    assert kinds(registers) <= {ReadError, ConnectError}
+    cluster.resume(victim)
+    assert len(kinds(registers)) <= 2
+
+
+async def test_a_fail_over_that_is_asked_for_loses_nothing(cluster):
+    def failover(six, victim):
+        replica = next(
+            port
+            for port in six.ports
+            if f"master_port:{victim}\r" in six.ask(port, "INFO", "replication")
+        )
+        six.ask(replica, "CLUSTER", "FAILOVER")
+
+    _, registers = await broken(cluster, failover)
+    assert kinds(registers) <= {ReadError}
+    async with joined(cluster) as redis:
+        for register in registers:
+            register.check(await redis.get(register.name), register.acknowledged)
+
+
+async def test_nobody_there():
+    redis = RedisCluster.from_url("redis://127.0.0.1:1", patience=0.0)
+    with pytest.raises(ConnectError, match="none of"):
+        await redis.get("a")
+    with pytest.raises(BackendError):
+        await redis.pipeline().get("a").execute()
+    with pytest.raises(BackendError):
+        await redis.blpop("a")
+    await redis.aclose()
