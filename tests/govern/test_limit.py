@@ -217,6 +217,21 @@ async def test_keys_that_nobody_can_know_are_refused():
         GCRA(1).try_acquire("ann")
 
 
+@pytest.mark.parametrize("law", LAWS)
+def test_a_call_may_cost_more_than_one_and_never_what_cannot_fit(law):
+    numbers = {} if law is SlidingWindow else {"burst": 5}
+    limit = law(5, 3600, clock=Manual(5), **numbers)
+    assert limit.try_acquire(cost=4) == 0
+    assert limit.try_acquire(cost=5) != 0
+    plain = law(5, 3600, **numbers)
+    for each in (limit, plain, plain):
+        with pytest.raises(Misused, match="1 to 5"):
+            each.try_acquire(cost=6)
+        with pytest.raises(Misused, match="1 to 5"):
+            each.try_acquire(cost=0)
+        each.try_acquire()
+
+
 def test_before_the_first_call_nothing_is_counted():
     assert GCRA(1).statistics() == LimitStatistics(0, 0, 0, 0)
 

@@ -124,20 +124,21 @@ class Limiter(Block):
         self._cell = Cell(plane, self.name, self.law, rate=rate, per=per, burst=burst, keys=keys)
 
     def try_acquire(self, key: str | None = None, cost: int = 1) -> float:
-        """0.0 if the call is admitted, above 0 the seconds until it would be.
+        """0.0 if the call is admitted, above 0 the seconds until it would be; it counts as `cost`.
 
         Below 0 (`LeakyBucket` alone): it is admitted, and its turn comes after so many seconds.
 
         Raises:
-            Misused: the limit is Redis's, which has to be waited for.
+            Misused: the limit is Redis's, which has to be waited for; a key of one that counts all
+                calls together; a cost that never fits.
         """
         cell = self._cell
         if cell is None or self._redis is not None or self._clock is not None:
             if self._redis is not None:
                 raise Misused(f"{self!r} asks Redis: `await limit.acquire()`")
             return self._local(key, cost)
-        if key is not None and self.key is None:
-            raise self._keyless()
+        if (key is not None and self.key is None) or cost != 1:
+            self._check_call(key, cost)
         return cell.acquire(key, cost)
 
     @property
@@ -150,10 +151,16 @@ class Limiter(Block):
         return self._cell
 
     def _local(self, key: str | None, cost: int) -> float:
-        if key is not None and self.key is None:
-            raise self._keyless()
+        self._check_call(key, cost)
         clock = self._clock
         return self.cell.acquire(key, cost, None if clock is None else int(clock.now() * 1e9))
+
+    def _check_call(self, key: str | None, cost: int) -> None:
+        if key is not None and self.key is None:
+            raise self._keyless()
+        most = self.rate if self.law == "window" else self.burst
+        if not 1 <= cost <= most:
+            raise Misused(f"{self!r}: a cost of {cost} never fits, 1 to {most:g} do")
 
     def _keyless(self) -> Misused:
         return Misused(f"{self!r} counts all calls together; a key needs key=")
@@ -161,6 +168,7 @@ class Limiter(Block):
     async def decide(self, key: str | None = None, cost: int = 1) -> float:
         """As `try_acquire`, in any scope: Redis's word, or the local one while Redis is away."""
         if self._redis is not None:
+            self._check_call(key, cost)
             wait = await self._redis.decide(f"{self.name}:{key or ''}", self._rule, cost)
             if wait is not None:
                 self._refused += wait > 0
