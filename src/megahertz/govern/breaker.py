@@ -138,7 +138,7 @@ class Breaker(Block):
 
     def _cell(self) -> Cell:
         if self._own is None:
-            self.join(planes.private())
+            self.join(planes.machine())
             assert self._own is not None
         return self._own
 

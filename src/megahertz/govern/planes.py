@@ -1,9 +1,9 @@
-"""Where cells lie that joined no server's plane: in memory of this process."""
+"""Where the cells of guards lie, and what they are called there."""
 
 from collections import Counter
 from functools import cache
 
-from megahertz.engine import Plane
+from megahertz.engine import Plane, plane
 
 _taken: Counter[str] = Counter()
 
@@ -12,6 +12,11 @@ _taken: Counter[str] = Counter()
 def private() -> Plane:
     """One for the process, made when it is first asked for."""
     return Plane()
+
+
+def machine() -> Plane:
+    """The one of the server that this process is of; its own where it is of none."""
+    return plane() or private()
 
 
 def name(of: str) -> str:

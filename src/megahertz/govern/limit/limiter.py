@@ -143,10 +143,10 @@ class Limiter(Block):
 
     @property
     def cell(self) -> Cell:
-        """Where it counts: in the plane that it joined, else in memory of this process. Over Redis
-        this server's share of it."""
+        """Where it counts: in the plane that it joined, else in that of this process's server, else
+        in memory of its own. Over Redis this server's share of it."""
         if self._cell is None:
-            self.join(planes.private())
+            self.join(planes.machine())
             assert self._cell is not None
         return self._cell
 
