@@ -4,21 +4,30 @@ from megahertz.engine import TraceContext
 from megahertz.observe.calls import calling
 from megahertz.observe.current import current
 from megahertz.observe.doctor import Facts, Finding, Machine, Severity, examine, probe
+from megahertz.observe.leaks import Leak
 from megahertz.observe.logger import Logger
 from megahertz.observe.logs import Logs, LogStatistics
 from megahertz.observe.propagate import continued, extract, inject
+from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
 from megahertz.observe.sampling import Sampling
 from megahertz.observe.tracing import Tracing
+from megahertz.observe.watchdog import Blocked
 
 __all__ = [
+    "Alarm",
+    "Blocked",
     "Facts",
     "Finding",
+    "Leak",
     "LogStatistics",
     "Logger",
     "Logs",
     "Machine",
+    "Runtime",
+    "RuntimeStatistics",
     "Sampling",
     "Severity",
+    "Thresholds",
     "TraceContext",
     "Tracing",
     "calling",

@@ -1,0 +1,36 @@
+"""Frames as lines for people, and which of them is the user's own."""
+
+import os
+import sysconfig
+from collections.abc import Iterable
+from types import FrameType
+
+DEEPEST = 64
+"""Frames that are kept of a stack, the innermost ones (asyncio's slow-callback log shows one)."""
+
+OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+PYTHON = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
+PACKAGES = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
+
+
+def stack(frame: FrameType | None) -> tuple[str, ...]:
+    """`file:line in function`, the innermost first."""
+    lines: list[str] = []
+    while frame is not None and len(lines) < DEEPEST:
+        code = frame.f_code
+        lines.append(f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}")
+        frame = frame.f_back
+    return tuple(lines)
+
+
+def culprit(lines: Iterable[str]) -> str:
+    """The innermost line of the user's own code; else of a package; else the innermost."""
+    kept = list(lines)
+    own = [line for line in kept if not is_foreign(line)]
+    packaged = [line for line in kept if line.startswith(PACKAGES)]
+    return next(iter([*own, *packaged, *kept]), "unknown")
+
+
+def is_foreign(line: str) -> bool:
+    """Whether a file belongs to Python, an installed package or megahertz."""
+    return line.startswith((OURS, "<frozen ", *PYTHON, *PACKAGES))
