@@ -72,5 +72,8 @@ def test_the_last_one_opened_is_the_one(file):
     assert Logs.active is inner
     inner.close()
     assert Logs.active is outer
+    inner.open()
     outer.close()
+    assert Logs.active is inner
+    inner.close()
     assert Logs.active is None

@@ -459,3 +459,14 @@ def test_a_route_without_it_has_no_trace(file):
     ask(app)
 
     assert seen == [None]
+
+
+def test_filters_of_the_handler_hold(file, lines):
+    logs = of(file)
+    logs.handler.addFilter(lambda record: record.name == "shop")
+    for name in ("shop", "other"):
+        made = logging.makeLogRecord({"msg": name, "name": name, "levelno": logging.INFO})
+        assert logs.handler.handle(made) is (name == "shop")
+    logs.flush()
+
+    assert [line["message"] for line in lines()] == ["shop"]

@@ -27,6 +27,10 @@ LEAST = {"tasks": 200, "files": 100, "memory": 64 << 20}
 OBJECTS = 10_000
 """Of one type."""
 
+STEP = {"memory": 1 << 20}
+"""By how much a kind has to grow in a window, at least; any other by one. The allocator keeps
+arenas of 1 MiB, and a page more or less says nothing."""
+
 FRAMES = 8
 """Of each allocation that is traced."""
 
@@ -71,7 +75,8 @@ class Growth:
 
     def _grows(self, kind: str, past: tuple[int, ...]) -> bool:
         above = past[-1] >= self._least.get(kind, OBJECTS)
-        return above and all(before < after for before, after in pairwise(past))
+        step = STEP.get(kind, 1)
+        return above and all(before + step <= after for before, after in pairwise(past))
 
     def forget(self) -> None:
         """Begins again."""
@@ -124,7 +129,7 @@ class Leaks:
         counts = self._count()
         for kind, past in self._suspects.items():
             now = counts.get(kind, 0)
-            if now > past[-1] or not self._tracing:
+            if now >= past[-1] + STEP.get(kind, 1) or not self._tracing:
                 self._told.add(kind)
                 self._report(Leak(kind=kind, counts=(*past, now), where=site(kind)))
         self._suspects = {}
@@ -144,6 +149,7 @@ def counted() -> dict[str, int]:
     objects = {f"objects of {_name(kind)}": count for kind, count in types.items()}
     with open("/proc/self/statm", "rb") as file:
         memory = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    memory -= tracemalloc.get_tracemalloc_memory()  # what looking takes
     return {
         **objects,
         "tasks": len(asyncio.all_tasks()),

@@ -84,6 +84,8 @@ class Logs:
     active: ClassVar["Logs | None"] = None
     """The one that is open; the last one opened, if there are several."""
 
+    _opened: ClassVar[list["Logs"]] = []
+
     def __init__(
         self,
         sampling: Sampling | None = None,
@@ -114,7 +116,6 @@ class Logs:
         self._thread: threading.Thread | None = None
         self._entered = 0
         self._before = logging.WARNING
-        self._other: Logs | None = None
         self.handler = LogsHandler(self)
 
     @property
@@ -273,7 +274,8 @@ class Logs:
         self._entered += 1
         if self._entered > 1:
             return
-        Logs.active, self._other = self, Logs.active
+        Logs._opened.append(self)
+        Logs.active = self
         root = logging.getLogger()
         self._before = root.level
         root.addHandler(self.handler)
@@ -288,8 +290,8 @@ class Logs:
         self._entered -= 1
         if self._entered:
             return
-        if Logs.active is self:
-            Logs.active = self._other
+        Logs._opened.remove(self)
+        Logs.active = Logs._opened[-1] if Logs._opened else None
         root = logging.getLogger()
         root.removeHandler(self.handler)
         root.setLevel(self._before)
@@ -375,9 +377,12 @@ class LogsHandler(logging.Handler):
         super().__init__()
         self._logs = logs
 
-    def createLock(self) -> None:
-        """None: the ring has its own."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without logging's lock: the ring has its own."""
+        kept = self.filter(record)
+        if kept:
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)  # from 3.12 on
+        return bool(kept)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a record, if sampling does."""
