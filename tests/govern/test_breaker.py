@@ -23,8 +23,6 @@ from megahertz.govern import AdaptiveBreaker, Breaker, Stale
 from tests.virtual import virtual
 
 SECOND = 1_000_000_000
-PLANE = Plane()
-names = map(str, count())
 CLOSED, PROBE, REFUSED = range(3)
 
 
@@ -75,7 +73,7 @@ class Calls(RuleBasedStateMachine):
     @initialize(failures=st.sampled_from([0.1, 0.5, 0.6, 1.0, 3, 10]), calls=st.integers(1, 10))
     def begin(self, failures, calls):
         numbers = {"failures": failures, "calls": calls}
-        self.cell = BreakerCell(PLANE, next(names), open=2, window=10, **numbers)
+        self.cell = BreakerCell(Plane(), "bank", open=2, window=10, **numbers)
         self.model = Model(open=2 * SECOND, window=10 * SECOND, **numbers)
         self.now, self.running = 100 * SECOND, []
 
@@ -112,7 +110,7 @@ TestCalls = Calls.TestCase
     st.sampled_from([None, 1.5, 2.0]),
 )
 def test_what_it_refuses_itself_counts_nowhere(calls, k):
-    cell = BreakerCell(PLANE, next(names), failures=0.5, calls=5, open=2, k=k)
+    cell = BreakerCell(Plane(), "bank", failures=0.5, calls=5, open=2, k=k)
     now, made = SECOND, 0
     for ok, gap in calls:
         now += gap
@@ -136,7 +134,7 @@ def test_what_it_refuses_itself_counts_nowhere(calls, k):
 )
 def test_once_all_is_well_it_closes_after_open_and_a_probe(history, gap):
     """Whatever came before: go-zero's stayed open for 15 minutes (issue 4101)."""
-    cell, now = BreakerCell(PLANE, next(names), failures=0.5, calls=5, open=2), SECOND
+    cell, now = BreakerCell(Plane(), "bank", failures=0.5, calls=5, open=2), SECOND
     for ok, pause in history:
         now += pause
         if (how := cell.enter(now)) != REFUSED:
@@ -151,7 +149,7 @@ def test_once_all_is_well_it_closes_after_open_and_a_probe(history, gap):
 
 @given(st.floats(1.1, 4), st.integers(1, 50), st.data())
 def test_the_adaptive_share_is_the_books(k, least, data):
-    cell, now = BreakerCell(PLANE, next(names), calls=least, open=1e6, k=k), 5 * SECOND
+    cell, now = BreakerCell(Plane(), "bank", calls=least, open=1e6, k=k), 5 * SECOND
     outcomes = data.draw(st.lists(st.booleans(), max_size=100))
     for ok in outcomes:
         cell.leave(CLOSED, ok, began=now, now=now)
@@ -175,14 +173,14 @@ def rounds(cell, now, calls, ok, gap=10_000_000):
 
 def test_the_adaptive_one_lets_through_what_the_backend_can_do():
     """A backend that answers every third call: about k times what succeeds goes through."""
-    cell = BreakerCell(PLANE, next(names), calls=10, open=1, k=2.0)
+    cell = BreakerCell(Plane(), "bank", calls=10, open=1, k=2.0)
     turns = count()
     went, _ = rounds(cell, SECOND, 10_000, lambda: next(turns) % 3 == 0)
     assert 0.2 * 10_000 < went < 10_000
 
 
 def test_the_adaptive_one_forces_a_probe_and_comes_back():
-    cell = BreakerCell(PLANE, next(names), calls=10, open=1, k=2.0)
+    cell = BreakerCell(Plane(), "bank", calls=10, open=1, k=2.0)
     went, now = rounds(cell, SECOND, 6_000, lambda: False)  # a minute
     assert 30 <= went <= 700, "a probe a second, and the share that the formula leaves"
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from functools import partial
 
+from megahertz.clock import Manual
 from megahertz.engine import Plane
 from megahertz.govern import planes
 
@@ -35,4 +36,5 @@ def test_workers_count_together_without_being_told():
 
 def test_a_process_of_no_server_has_memory_of_its_own():
     assert planes.private() is planes.private()
-    assert planes.machine() is not None
+    assert planes.found(None) is planes.found(None)
+    assert planes.found(Manual()) is not planes.found(Manual())

@@ -138,7 +138,7 @@ class Breaker(Block):
 
     def _cell(self) -> Cell:
         if self._own is None:
-            self.join(planes.machine())
+            self.join(planes.found(self._clock))
             assert self._own is not None
         return self._own
 

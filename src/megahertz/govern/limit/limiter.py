@@ -146,7 +146,7 @@ class Limiter(Block):
         """Where it counts: in the plane that it joined, else in that of this process's server, else
         in memory of its own. Over Redis this server's share of it."""
         if self._cell is None:
-            self.join(planes.machine())
+            self.join(planes.found(self._clock))
             assert self._cell is not None
         return self._cell
 
