@@ -11,11 +11,13 @@ import gc
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from benchmarks.peers.python.governed import EVERYTHING
 from benchmarks.peers.python.shop import Order
 from benchmarks.work import compact, order
-from megahertz import App, Router
+from megahertz import App, Router, Shed
 from megahertz.engine import Endpoint, Route, Server
 from megahertz.http.asgi import AsgiHost, Receive, Send
 from megahertz.observe import Logs, Tracing
@@ -34,6 +36,7 @@ TARGETS = {
     "asgi": "GET /asgi",
     "traced": "GET /traced",
     "logged": "GET /logged",
+    "governed": "GET /governed",
 }
 """What each case asks for. `value` is the least: a function that returns bytes; the others have
 one thing more than it, or than one of them."""
@@ -111,6 +114,15 @@ async def observed() -> dict[str, str]:
 
 app.include(traced)
 app.include(logged)
+
+
+PATIENT = replace(EVERYTHING, deadline=600.0, shed=Shed(lag=60.0, interval=600.0))
+"""valgrind is fifty times slower than the machine."""
+
+
+@app.get("/governed", policy=PATIENT)
+async def governed() -> dict[str, str]:
+    return {"msg": "ok"}
 
 
 async def run(target: str, times: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextvars import ContextVar
 
 import pytest
 
@@ -412,3 +413,19 @@ async def test_an_answer_to_a_peer_that_has_gone_is_nothing(serve):
         peer.close()
         await site.server.stop()
     assert answered == [None]
+
+
+async def test_a_request_sees_no_variable_of_the_one_before_it(serve):
+    """Also where it was read with it, and begins in the turn in which that one ends."""
+    name = ContextVar("name", default="nobody's")
+
+    async def mark(exchange):
+        seen = name.get()
+        name.set(exchange.path)
+        await asyncio.sleep(0)
+        return seen
+
+    async with serve({"GET /{x}": mark}) as site:
+        peer = await site.peer()
+        await peer.send(request("GET", "/a") * 3)
+        assert [(await peer.reply()).body for _ in range(3)] == [b"nobody's"] * 3

@@ -3,16 +3,15 @@ counters and histogram."""
 
 from megahertz import GCRA, App, Breaker, Policy, Shed
 
-app = App(
-    title="governed",
-    policy=Policy(
-        deadline=1.0,
-        shed=Shed(),
-        limit=GCRA(1_000_000, per=1, burst=100_000),
-        breaker=Breaker(),
-        concurrency=10_000,
-    ),
+EVERYTHING = Policy(
+    deadline=1.0,
+    shed=Shed(),
+    limit=GCRA(1_000_000, per=1, burst=100_000),
+    breaker=Breaker(),
+    concurrency=10_000,
 )
+
+app = App(title="governed", policy=EVERYTHING)
 
 
 @app.get("/")

@@ -401,7 +401,7 @@ impl Engine {
         call: impl FnOnce(&Object<'py>) -> PyResult<Object<'py>>,
     ) -> PyResult<Outcome<'py>> {
         let py = slf.py();
-        let context = calls::copy_context(py)?;
+        let context = slf.borrow_mut().contexts.of(py, 0, None)?;
         calls::in_context(&context, || {
             let kept = socket.borrow().kept.as_ref().map(|kept| kept.bind(py).clone());
             let make = || calls::call(callbacks.get().make.bind(py), [socket.as_any()]);

@@ -1,6 +1,6 @@
 //! Calls into the C API that PyO3 has no safe form of, and nearly all the `unsafe` of the crate.
 //!
-//! The six symbols below are exported by every CPython from 3.9 on with an unchanged signature;
+//! The seven symbols below are exported by every CPython from 3.9 on with an unchanged signature;
 //! they are declared here because the limited API of 3.11 does not list them (feature `abi3`).
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
@@ -9,6 +9,7 @@ use std::os::raw::c_int;
 
 unsafe extern "C" {
     fn PyContext_CopyCurrent() -> *mut PyObject;
+    fn PyContext_Copy(context: *mut PyObject) -> *mut PyObject;
     fn PyContext_Enter(context: *mut PyObject) -> c_int;
     fn PyContext_Exit(context: *mut PyObject) -> c_int;
     fn PyContextVar_Set(variable: *mut PyObject, value: *mut PyObject) -> *mut PyObject;
@@ -32,6 +33,12 @@ pub type Object<'py> = Bound<'py, PyAny>;
 pub fn copy_context(py: Python<'_>) -> PyResult<Object<'_>> {
     // SAFETY: we are attached; it gives a new reference, or NULL with an error set.
     unsafe { Bound::from_owned_ptr_or_err(py, PyContext_CopyCurrent()) }
+}
+
+/// `context.copy()`: its variables are shared until one of both sets one.
+pub fn copy_of<'py>(context: &Object<'py>) -> PyResult<Object<'py>> {
+    // SAFETY: we are attached; it gives a new reference, or NULL with an error set (no context).
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), PyContext_Copy(context.as_ptr())) }
 }
 
 /// Runs `f` inside `context`, and leaves it again even when `f` panics.

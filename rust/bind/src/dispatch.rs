@@ -10,7 +10,7 @@ use poll::{Body, Incoming};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyFloat, PyString};
+use pyo3::types::{PyBytes, PyString};
 use wire::route::WEBSOCKET;
 use wire::{Found, Framing, Refusal};
 
@@ -104,7 +104,8 @@ impl Engine {
         let exchange =
             Exchange::new(slf.clone().unbind(), incoming, serial, index, params, admission);
         let mut exchange = Lazy::new(exchange);
-        let mut outcome = Self::begin(slf, &mut exchange, route).unwrap_or_else(Outcome::Failed);
+        let mut outcome =
+            Self::begin(slf, &mut exchange, route, index).unwrap_or_else(Outcome::Failed);
         if let (Some(unseen), Outcome::Done(value)) = (exchange.unseen(), &outcome) {
             match Self::write_value(slf, unseen, route, value) {
                 Ok(status) => return Self::passed(slf, index, admission, status),
@@ -163,19 +164,16 @@ impl Engine {
         slf: &Bound<'py, Self>,
         exchange: &mut Lazy<'py>,
         route: &Route,
+        index: u32,
     ) -> PyResult<Outcome<'py>> {
         let py = slf.py();
-        let context = calls::copy_context(py)?;
         let admission = exchange.admission();
+        let deadline = admission.and_then(|it| it.deadline).zip(route.hooks.deadline.as_ref());
+        let context = slf.borrow_mut().contexts.of(py, index, deadline)?;
         calls::in_context(&context, || {
             let fell_back = admission.is_some_and(|admission| admission.fell_back);
             let instead = route.instead.as_ref().filter(|_| fell_back);
             let endpoint = instead.unwrap_or(&route.endpoint).bind(py);
-            let at = admission.and_then(|admission| admission.deadline);
-            if let (Some(at), Some(variable)) = (at, &route.hooks.deadline) {
-                let seconds = PyFloat::new(py, at as f64 / 1e9);
-                calls::set_variable(variable.bind(py), &seconds)?;
-            }
             let value = if route.bare && instead.is_none() {
                 calls::call(endpoint, [])?
             } else {

@@ -4,6 +4,7 @@ use crate::answer::Answer;
 use crate::attend::Sockets;
 use crate::batch;
 use crate::calls::{self, Object};
+use crate::contexts::Contexts;
 use crate::exchange::{Exchange, Reason};
 use crate::gate::{Admission, Gate};
 use crate::lag::Lag;
@@ -111,6 +112,7 @@ pub struct Engine {
     /// What stands in front of each route, and of the fallback.
     pub gates: Vec<Option<Py<Gate>>>,
     pub fallback_gate: Option<Py<Gate>>,
+    pub contexts: Contexts,
     /// How late the loop is.
     pub lag: Lag,
     /// Who has passed a gate and has no exchange of Python's yet: a panic must not keep the place.
@@ -175,6 +177,7 @@ impl Engine {
             fallback: None,
             gates: vec![],
             fallback_gate: None,
+            contexts: Contexts::default(),
             lag: Lag::new(cores),
             entering: None,
             running: HashMap::new(),
@@ -315,6 +318,7 @@ impl Engine {
                 // A handler that runs the loop inside itself: the outer batch goes on after it.
                 return Ok(());
             }
+            engine.contexts.begin(slf.py())?;
             engine.reactor.turn();
         }
         Self::pump(slf)
@@ -442,12 +446,14 @@ impl Engine {
         for future in self.waiters.values().flatten() {
             visit.call(future)?;
         }
+        self.contexts.traverse(&visit)?;
         self.sockets.traverse(&visit)
     }
 
     fn __clear__(&mut self) {
         self.routes.clear();
         self.fallback = None;
+        self.contexts.clear();
         self.running.clear();
         self.waiters.clear();
         self.sockets.clear();

@@ -9,6 +9,7 @@ mod answer;
 mod attend;
 mod batch;
 mod calls;
+mod contexts;
 mod convert;
 mod dispatch;
 mod engine;
