@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), Redis (rooms
-# over machines), Autobahn (WebSocket) and HAProxy (WebSocket over HTTP/2), wrk and valgrind (benchmarks), Chromium (pages with plots), systemd-socket-activate.
+# over machines), Autobahn (WebSocket) and HAProxy (WebSocket over HTTP/2), wrk and valgrind (benchmarks), Chromium (pages with plots), systemd-socket-activate,
+# promtool (metrics, alerts), tc and ip (faults of the network).
 # Installs what is missing where that is possible, and otherwise says the command.
 set -euo pipefail
 
@@ -16,6 +17,8 @@ command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
 command -v wrk >/dev/null || missing+=(wrk)
 command -v valgrind >/dev/null || missing+=(valgrind)
 command -v chromium >/dev/null || missing+=(chromium)
+command -v promtool >/dev/null || missing+=(prometheus)
+command -v tc >/dev/null || missing+=(iproute2)
 
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then

@@ -25,6 +25,7 @@ def set_gate(
     params: Sequence[str],
     socket: bool,
     answer: Callable[[Refused], Answer] | None,
+    counts: bool = False,
 ) -> None:
     """Gives a route's gate the rules of its policy.
 
@@ -36,11 +37,12 @@ def set_gate(
         params: the names in its pattern.
         socket: its requests become WebSockets, which a bulkhead counts for as long as they live.
         answer: to an error, once for all; None: each refusal is raised and answered as any error.
+        counts: its requests are counted even where it has no rules.
 
     Raises:
         BadSettings: the limit's key is a parameter that the pattern does not have.
     """
-    if policy.is_empty:
+    if policy.is_empty and not counts:
         return gate.clear()
     plane, error = where(), refusals(policy)
     limit, breaker = policy.rule("limit"), policy.rule("breaker")

@@ -33,6 +33,7 @@ from megahertz.http.ends import Ends
 from megahertz.http.face import Face
 from megahertz.http.gates import Gates
 from megahertz.http.guest import Message, Receive, Send
+from megahertz.http.metrics import metrics_of
 from megahertz.http.openapi import document
 from megahertz.http.pages import pages
 from megahertz.http.problems import foreseen, problem, refusals, report
@@ -68,6 +69,8 @@ class App(Router):
         openapi_url: where its OpenAPI document is, unless a route of its own is there; None:
             nowhere, and no page either.
         docs_url: where the page is that shows the document; None: nowhere.
+        metrics_url: where Prometheus finds what all workers have counted of each route; None:
+            nowhere, and routes without rules are not counted.
 
     Example:
         >>> app = App(title="shop")
@@ -90,6 +93,7 @@ class App(Router):
         description: str = "",
         openapi_url: str | None = "/openapi.json",
         docs_url: str | None = "/docs",
+        metrics_url: str | None = None,
     ) -> None:
         super().__init__(policy=policy, layers=layers, dependencies=dependencies)
         self.title = title
@@ -107,7 +111,9 @@ class App(Router):
         self._errors: dict[type[BaseException], ErrorHandler] = {}
         self._seed: dict[str, Any] = {}
         self._open: AsyncExitStack | None = None
-        self.gates = Gates(problem)
+        self.gates = Gates(problem, counts=metrics_url is not None)
+        if metrics_url is not None:
+            self.get(metrics_url, include_in_schema=False)(metrics_of(self.gates))
         self._face = Face(self)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -7,6 +7,7 @@ from megahertz.observe.doctor import Facts, Finding, Machine, Severity, examine,
 from megahertz.observe.leaks import Leak
 from megahertz.observe.logger import Logger
 from megahertz.observe.logs import Logs, LogStatistics
+from megahertz.observe.metrics import TYPE, exposition
 from megahertz.observe.propagate import continued, extract, inject
 from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
 from megahertz.observe.sampling import Sampling
@@ -14,6 +15,7 @@ from megahertz.observe.tracing import Tracing
 from megahertz.observe.watchdog import Blocked
 
 __all__ = [
+    "TYPE",
     "Alarm",
     "Blocked",
     "Facts",
@@ -34,6 +36,7 @@ __all__ = [
     "continued",
     "current",
     "examine",
+    "exposition",
     "extract",
     "inject",
     "probe",
