@@ -118,6 +118,20 @@ async def test_the_same_task_may_enter_twice():
     assert bulkhead.statistics().running == 0
 
 
+@virtual
+async def test_a_generator_may_be_closed_by_another_task():
+    bulkhead = Bulkhead(1)
+
+    async def lasting():
+        async with bulkhead:
+            yield
+
+    generator = lasting()
+    await anext(generator)
+    await asyncio.create_task(generator.aclose())
+    assert bulkhead.statistics().running == 0
+
+
 @given(
     st.integers(1, 3),
     st.integers(0, 3),

@@ -84,6 +84,8 @@ class Block(Guard):
 
     async def __aexit__(self, *exc: Any) -> None:
         task = asyncio.current_task()
+        if task not in self._inside:
+            task = next(iter(self._inside))  # a generator, closed by another task than began it
         blocks = self._inside[task]
         block = blocks.pop()
         if not blocks:
