@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from megahertz.context import cancel_reason
 from megahertz.errors import BadSettings, ConnectError
 from megahertz.govern import Hedge, RetryBudget
 from tests.virtual import virtual
@@ -85,6 +86,24 @@ async def test_who_is_cancelled_cancels_both():
             await Hedge(0.05).run(replicas)
     await asyncio.sleep(0)
     assert replicas.cancelled == [1, 2]
+
+
+@virtual
+async def test_both_know_why_the_caller_was_cancelled():
+    reasons = []
+
+    async def hangs():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            reasons.append(cancel_reason())
+
+    task = asyncio.create_task(Hedge(0.05).run(hangs))
+    await asyncio.sleep(0.1)
+    task.cancel("client disconnected")
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert reasons == ["client disconnected"] * 2
 
 
 @virtual

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
+from megahertz.context import cancel_reason
 from megahertz.errors import BadSettings
 from megahertz.govern.budget import RetryBudget
 from megahertz.govern.guard import Guard
@@ -102,7 +103,7 @@ class Hedge(Guard):
         tries.append(second)
         done, running = await asyncio.wait(tries, return_when=asyncio.FIRST_COMPLETED)
         if not any(_answered(task) for task in done) and running:
-            done, _ = await asyncio.wait(tries)
+            await asyncio.wait(tries)
         if _answered(first) or not _answered(second):
             return await first
         self._won += 1
@@ -112,7 +113,7 @@ class Hedge(Guard):
         if not task.done():
             self._losers.add(task)
             task.add_done_callback(self._ended)
-            task.cancel()
+            task.cancel(cancel_reason())
         elif not task.cancelled():
             task.exception()  # seen: no complaint about one that was never asked for
 
