@@ -470,3 +470,25 @@ def test_filters_of_the_handler_hold(file, lines):
     logs.flush()
 
     assert [line["message"] for line in lines()] == ["shop"]
+
+
+def test_what_is_logged_while_it_closes_is_written(file, lines):
+    """The thread has seen the end of its ring, and then that it shall stop."""
+    logs = of(file)
+    logs.open()
+    turn, writer = threading.Event(), logs._writer
+    drain = writer._drain
+
+    def slow():
+        drain()
+        if not turn.is_set():
+            turn.set()
+            logs.write(logging.INFO, "late")
+            writer._stopping = True
+
+    writer._drain = slow
+    logs.write(logging.INFO, "early")
+    assert turn.wait(10)
+    logs.close()
+
+    assert [line["message"] for line in lines()] == ["early", "late"]

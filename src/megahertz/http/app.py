@@ -61,7 +61,7 @@ class App(Router):
             request; a mapping that it yields begins every `request.state`.
         resources: opened in order before the lifespan, closed in reverse after it.
         layers: what stands in front of every route, the outermost first; observers (`Tracing`,
-            `Logs`) stand in front of all others, and of limits.
+            `Logs`) stand in front of all others, behind the rules of policies.
         dependencies: `Depends(...)` that are called before every handler, for what they do.
         debug: answers with the traceback of an unknown error; not for production.
         version: of the API that it serves.

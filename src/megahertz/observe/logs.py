@@ -1,9 +1,8 @@
 """Logs: sampled where they are made, written by a thread of their own.
 
 Theory: what a log costs is the rendering and the write, and the wait for whoever reads. So the
-caller only decides (`sampling.py`) and puts a small tuple into a ring (`ring.py`); a thread renders
-and writes (`lines.py`). It sleeps while there is nothing, gathers for `LINGER` once there is, and
-gives the interpreter back between pieces, so that the loop never waits long for it.
+caller only decides (`sampling.py`) and puts a small tuple into a ring (`ring.py`); a thread
+(`writer.py`) renders (`lines.py`) and writes.
 
 Rules: no call waits for the thread, but `flush`. What is dropped is counted, and the log says so.
 """
@@ -11,11 +10,8 @@ Rules: no call waits for the thread, but `flush`. What is dropped is counted, an
 import asyncio
 import atexit
 import logging
-import os
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,19 +23,10 @@ from megahertz.errors import BadSettings
 from megahertz.observe.current import CURRENT
 from megahertz.observe.lines import Record, console_line, json_line
 from megahertz.observe.outcome import GONE, Done, ended, refused, status_of
-from megahertz.observe.ring import CAPACITY, LEVELS, Ring
+from megahertz.observe.ring import CAPACITY, LEVELS
 from megahertz.observe.sampling import Sampling
 from megahertz.observe.secrets import Secrets
-
-LINGER = 0.05
-"""Seconds that records may wait to be written together."""
-
-PIECE = 64
-"""Records that are rendered before the loop may have the interpreter: about 0.2 ms."""
-
-LAST_LINES = 2.0
-"""Seconds at the end for what still waits; a reader that takes nothing must not hold the stop."""
-
+from megahertz.observe.writer import LAST_LINES, LINGER, Writer
 
 Peer = tuple[str, int] | None
 
@@ -101,19 +88,11 @@ class Logs:
         if capacity < 1:
             raise BadSettings(f"Logs(capacity={capacity!r}): at least 1")
         self._sampling = sampling or Sampling()
-        self._render = json_line if format == "json" else console_line
         self._access = access
-        self._fd = fd
-        self._secrets = Secrets(secrets)
-        self._ring: Ring[Record] = Ring(capacity)
+        line = json_line if format == "json" else console_line
+        hidden = Secrets(secrets)
+        self._writer = Writer(lambda record: line(record, hidden), fd, capacity)
         self._source = TraceSource(0.0)
-        self._failed = 0
-        self._told: dict[str, int] = dict.fromkeys(LEVELS, 0)
-        self._wake, self._hurry = threading.Event(), threading.Event()
-        self._asked: deque[threading.Event] = deque()
-        self._writing = threading.Lock()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
         self._entered = 0
         self._before = logging.WARNING
         self.handler = LogsHandler(self)
@@ -166,8 +145,7 @@ class Logs:
         index = 3 if level >= 40 else 2 if level >= 30 else 1 if level >= 20 else 0
         name = "critical" if level >= 50 else LEVELS[index]
         record = Record(time.time(), name, logger, message, fields, error, found, span)
-        if self._ring.put(index, record):
-            self._wake.set()
+        self._writer.put(index, record)
         if level >= logging.CRITICAL:
             self.flush(LINGER)  # perhaps there is no later
 
@@ -280,9 +258,7 @@ class Logs:
         self._before = root.level
         root.addHandler(self.handler)
         root.setLevel(self._sampling.least)
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="megahertz-logs", daemon=True)
-        self._thread.start()
+        self._writer.open()
         atexit.register(self.flush)
 
     def close(self) -> None:
@@ -295,73 +271,17 @@ class Logs:
         root = logging.getLogger()
         root.removeHandler(self.handler)
         root.setLevel(self._before)
-        self._stopping = True
-        self._hurry.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(LAST_LINES)
+        self._writer.close()
         atexit.unregister(self.flush)
 
     def flush(self, timeout: float = LAST_LINES) -> bool:
         """Waits for what was logged to be written; whether it was in `timeout` seconds."""
-        if self._thread is None or not self._thread.is_alive():
-            self._drain()
-            return True
-        done = threading.Event()
-        self._asked.append(done)
-        self._hurry.set()
-        self._wake.set()
-        return done.wait(timeout)
+        return self._writer.flush(timeout)
 
     def statistics(self) -> LogStatistics:
         """At this moment."""
-        ring = self._ring.statistics()
-        return LogStatistics(ring.waiting, ring.put, ring.dropped, self._failed)
-
-    # The thread.
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self._wake.wait()
-            self._hurry.wait(LINGER)
-            self._hurry.clear()
-            self._wake.clear()
-            asked = [self._asked.popleft() for _ in range(len(self._asked))]
-            self._drain()
-            for done in asked:
-                done.set()
-
-    def _drain(self) -> None:
-        with self._writing:
-            while records := self._ring.take(PIECE):
-                self._write(records)
-                time.sleep(0)  # the loop may want the interpreter
-            self._confess()
-
-    def _write(self, records: list[Record]) -> None:
-        lines = b"".join(self._rendered(record) for record in records)
-        try:
-            while lines:
-                lines = lines[os.write(self._fd, lines) :]
-        except OSError:
-            self._failed += len(records)
-
-    def _rendered(self, record: Record) -> bytes:
-        try:
-            return self._render(record, self._secrets)
-        except Exception as error:  # of a user's object: the record is lost, the thread is not
-            text = f"a record of {record.logger!r} could not be written: {error!r}"
-            return self._render(Record(record.time, "error", "megahertz", text), self._secrets)
-
-    def _confess(self) -> None:
-        """A record of what was dropped since the last one."""
-        dropped = self._ring.statistics().dropped
-        fresh = {level: dropped[level] - self._told[level] for level in LEVELS}
-        if any(fresh.values()):
-            self._told = dropped
-            fields = {level: count for level, count in fresh.items() if count}
-            text = "log records dropped: they come faster than they are read"
-            self._write([Record(time.time(), "warning", "megahertz", text, fields)])
+        ring = self._writer.statistics()
+        return LogStatistics(ring.waiting, ring.put, ring.dropped, self._writer.failed)
 
 
 def _level(status: int | None) -> int:
@@ -401,12 +321,13 @@ class LogsHandler(logging.Handler):
         self._logs.flush()
 
 
-_KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_BARE = len(logging.makeLogRecord({}).__dict__)
+_KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     given = record.__dict__
-    if len(given) <= len(_KNOWN) - 3:  # what every record has
+    if len(given) == _BARE:  # what every record has
         return {}
     return {name: value for name, value in given.items() if name not in _KNOWN}
 
