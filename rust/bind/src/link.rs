@@ -566,6 +566,8 @@ impl Link {
                 return Ok(());
             }
             let mut lost = link.commands.lose();
+            // Who has left meanwhile asks nothing a second time.
+            link.commands.take_back(|waiter| !waiter.reply.borrow(slf.py()).is_pending());
             link.counters.repeated += link.commands.len() as u64;
             lost.extend(link.greeting.lose());
             lost.extend(link.greeting.clear().into_iter().map(|(asked, _)| asked));
@@ -611,7 +613,7 @@ impl Link {
                 if asked.due > at {
                     next = next.min(asked.due);
                 } else if asked.waiter.reply.borrow(py).is_pending() {
-                    let left = line.has_left(asked);
+                    let left = line.has_begun_to_leave(asked);
                     // Not a word from the server since it was asked: there may be none there.
                     silent |= left && link.timeout > 0 && link.heard + link.timeout <= asked.due;
                     overdue.push((asked.waiter.reply.clone_ref(py), left));
@@ -624,6 +626,7 @@ impl Link {
             let why = if left { "no reply in time" } else { "no connection in time" };
             Reply::complete(reply.bind(py), Err(Self::error(slf, kind, why)), false)?;
         }
+        slf.borrow_mut().commands.take_back(|waiter| !waiter.reply.borrow(py).is_pending());
         if silent {
             Self::lose(slf, "the server has fallen silent", false)?;
         }

@@ -217,6 +217,23 @@ async def test_no_reply_in_time_costs_its_waiter_not_the_order():
         assert redis.statistics()["expired"] == 1 and fake.connections == 1
 
 
+async def test_who_gave_up_before_there_was_a_connection_has_asked_nothing():
+    async with faked(timeout=0.05) as (fake, redis):
+        hello, fake.hello = fake.hello, b""
+        late = redis.set("late", 1)
+        with pytest.raises(ConnectError, match="no connection in time"):
+            await late
+        left = redis.set("left", 1)
+        reply = redis.execute("SET", "in time", 1, timeout=30)
+        left.cancel()
+        with pytest.raises(ConnectError):
+            await redis.set("later", 1)
+        await fake.say(hello)
+        assert await fake.heard.get() == [b"SET", b"in time", b"1"]
+        await fake.say(b"+OK\r\n")
+        assert await reply == b"OK"
+
+
 async def test_a_server_that_has_fallen_silent_is_left():
     async with faked(timeout=0.2) as (fake, redis):
         ping = redis.ping()

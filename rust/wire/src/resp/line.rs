@@ -107,9 +107,33 @@ impl<W> Line<W> {
         self.forget();
     }
 
-    /// Whether all of a question has left.
-    pub fn has_left(&self, asked: &Asked<W>) -> bool {
-        asked.end <= self.sent
+    /// Whether any octet of a question has left.
+    pub fn has_begun_to_leave(&self, asked: &Asked<W>) -> bool {
+        asked.end - (asked.len as u64) < self.sent
+    }
+
+    /// Takes out questions that nobody waits for any more and of which nothing has left: whoever
+    /// gave up was told that nothing was asked, and nothing must be, later.
+    pub fn take_back(&mut self, gone: impl Fn(&W) -> bool) {
+        let (sent, base) = (self.sent, self.base);
+        let starts = |asked: &Asked<W>| asked.end - asked.len as u64;
+        if !self.asked.iter().any(|asked| starts(asked) >= sent && gone(&asked.waiter)) {
+            return;
+        }
+        let octets = std::mem::take(&mut self.octets);
+        let (mut copied, mut taken) = (0, 0);
+        self.asked.retain_mut(|asked| {
+            if starts(asked) < sent || !gone(&asked.waiter) {
+                asked.end -= taken;
+                return true;
+            }
+            let end = (asked.end - base) as usize;
+            self.octets.extend_from_slice(&octets[copied..end - asked.len]);
+            copied = end;
+            taken += asked.len as u64;
+            false
+        });
+        self.octets.extend_from_slice(&octets[copied..]);
     }
 
     /// The question that the next reply belongs to.
@@ -242,6 +266,23 @@ mod tests {
         line.sent(4);
         assert!(line.replied().is_none());
         assert_eq!(names(line.lose()), "p");
+    }
+
+    #[test]
+    fn who_gives_up_before_anything_has_left_asks_nothing() {
+        let mut line = Line::default();
+        for name in ['a', 'b', 'c', 'd', 'e'] {
+            ask(&mut line, name, 1, false);
+        }
+        line.sent(6);
+        line.take_back(|waiter| !matches!(waiter, 'c' | 'e'));
+        assert_eq!(line.unsent(), b"bbcccceeee");
+        line.sent(10);
+        let replied: Vec<_> = std::iter::from_fn(|| line.replied()).collect();
+        assert_eq!(names(replied), "abce");
+        assert_eq!(line.held(), 0);
+        line.take_back(|_| true);
+        assert!(line.is_empty());
     }
 
     #[test]
