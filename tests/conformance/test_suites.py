@@ -1,7 +1,8 @@
-"""Starlette's and FastAPI's own tests, with our test client where Starlette's was.
+"""Starlette's and FastAPI's own tests, with our test client where Starlette's was, and redis-py's.
 
 `MEGAHERTZ_SUITES=all pytest tests/conformance/test_suites.py` runs FastAPI's whole suite, as before
-a release; otherwise it is all of Starlette's, and FastAPI's without its telemetry.
+a release; otherwise it is all of Starlette's, FastAPI's without its telemetry, and redis-py's tests
+of commands, pipelines, locks, scripts and encodings.
 What is not meaningful here is in `suites/*.txt`, with reasons: it has to fail.
 """
 
@@ -15,7 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ADAPTER = Path(__file__).parent / "suites"
 WHOLE = os.environ.get("MEGAHERTZ_SUITES") == "all"
-PLUGINS = ("-p", "adapter", "-p", "no:megahertz", "-p", "no:cacheprovider", "--timeout", "30")
+OFF = ("-p", "no:megahertz", "-p", "no:cacheprovider", "--timeout", "30")
+PLUGINS = ("-p", "adapter", "-p", "no:asyncio", *OFF)
 LEAST = {"starlette": 725, "fastapi": 4950 if WHOLE else 4700}
 
 pytestmark = pytest.mark.timeout(900)
@@ -46,3 +48,28 @@ def test_the_suite_of_others_passes(python, suite):
     passed = re.search(r"(\d+) passed", run.stdout)
     assert passed is not None
     assert int(passed[1]) >= LEAST[suite], run.stdout[-1_000:]
+
+
+REDIS = ("commands", "pipeline", "lock", "scripting", "encoding")
+REDIS_LEAST = 290
+"""Of some 490: what needs a newer server than 7.0 is skipped by their own marks."""
+
+
+def test_redis_pys_own_tests_pass_with_our_client(python, redis_server):
+    files = [f"tests/test_asyncio/test_{name}.py" for name in REDIS]
+    marks = ["-m", "not redismod and not onlycluster", "--redis-url", redis_server.url]
+    run = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "redis_adapter", "--tb=native", *OFF, *marks, *files],
+        cwd=python.parents[1] / "redis",
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{python.parents[1] / 'ours'}:{ROOT / 'src'}:{ADAPTER}",
+            "MEGAHERTZ_SUITE_WHOLE": "1",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-2_000:]
+    passed = re.search(r"(\d+) passed", run.stdout)
+    assert passed is not None
+    assert int(passed[1]) >= REDIS_LEAST, run.stdout[-1_000:]

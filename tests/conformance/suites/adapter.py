@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import starlette.testclient
+from listed import mark
 from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
 # What we need and what Starlette needs is called the same: ours is out of sight again below.
@@ -127,22 +128,9 @@ class Adapted(TestClient):
 starlette.testclient.TestClient = Adapted
 
 LISTED = Path(__file__).with_name(f"{os.environ['MEGAHERTZ_SUITE']}.txt")
-"""`reason:` on a line of its own, then node ids it holds for; `~ ` before one: whether it fails
-depends on the machine. A node id may end with `*`."""
 
 OTHER_LOOPS = ("trio",)
 """Parameters of tests that are run once a loop: ours is asyncio's."""
-
-
-def listed() -> dict[str, tuple[str, bool]]:
-    """What may fail: its reason, and whether it must."""
-    found, reason = {}, ""
-    for line in LISTED.read_text().splitlines():
-        if line.endswith(":") and not line.startswith("#"):
-            reason = line[:-1]
-        elif line and not line.startswith("#"):
-            found[line.removeprefix("~ ")] = reason, not line.startswith("~ ")
-    return found
 
 
 @pytest.hookimpl(trylast=True)
@@ -150,26 +138,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if _is_of_another_loop(item)]
     items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
-    known = listed()
-    used = set()
-    for item in items:
-        name = next((name for name in known if _is_named(item.nodeid, name)), None)
-        if name is not None:
-            used.add(name)
-            reason, must = known[name]
-            item.add_marker(pytest.mark.xfail(reason=reason, strict=must))
-    unknown = sorted(set(known) - used)
-    if unknown and os.environ.get("MEGAHERTZ_SUITE_WHOLE"):
-        raise pytest.UsageError(f"{LISTED.name} names tests that are not there: {unknown}")
+    mark(items, LISTED)
 
 
 def _is_of_another_loop(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     return callspec is not None and any(name in callspec.id for name in OTHER_LOOPS)
-
-
-def _is_named(nodeid: str, name: str) -> bool:
-    return nodeid.startswith(name[:-1]) if name.endswith("*") else nodeid == name
 
 
 @pytest.fixture(autouse=True)

@@ -153,6 +153,7 @@ class Redis(Commands, Free):
         sleep: float = 0.1,
         blocking: bool = True,
         blocking_timeout: float | None = None,
+        raise_on_release_error: bool = True,
         **_: Any,
     ) -> Lock:
         """A lock that all clients of this Redis see; see `Lock`."""
@@ -163,6 +164,7 @@ class Redis(Commands, Free):
             sleep=sleep,
             blocking=blocking,
             blocking_timeout=blocking_timeout,
+            raise_on_release_error=raise_on_release_error,
         )
 
     async def transaction(

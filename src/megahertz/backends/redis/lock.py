@@ -41,6 +41,8 @@ class Lock:
         sleep: seconds between two tries.
         blocking: whether `acquire` waits.
         blocking_timeout: seconds that it waits; None: however long.
+        raise_on_release_error: leaving it raises where it was lost meanwhile.
+        pause: what waits between two tries.
     """
 
     def __init__(
@@ -52,11 +54,12 @@ class Lock:
         sleep: float = 0.1,
         blocking: bool = True,
         blocking_timeout: float | None = None,
+        raise_on_release_error: bool = True,
         pause: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self._redis, self.name, self.timeout = redis, name, timeout
         self._sleep, self._blocking, self._patience = sleep, blocking, blocking_timeout
-        self._pause = pause
+        self._raises, self._pause = raise_on_release_error, pause
         self._token: bytes | None = None
         self._release_script: Script = redis.register_script(_RELEASE)
         self._extend_script: Script = redis.register_script(_EXTEND)
@@ -134,4 +137,8 @@ class Lock:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.release()
+        try:
+            await self.release()
+        except (LeaseLost, Misused):
+            if self._raises:
+                raise

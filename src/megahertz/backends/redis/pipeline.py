@@ -57,6 +57,11 @@ class Pipeline(Commands):
         found: Awaitable[Any] = self._add(words, convert)
         return found
 
+    @property
+    def watching(self) -> bool:
+        """Whether keys are watched."""
+        return self._watching is not None
+
     def __len__(self) -> int:
         return len(self._queue)
 
@@ -124,7 +129,7 @@ class Pipeline(Commands):
             ReplyError: the first command that failed; the others were done.
         """
         queue, self._queue = self._queue, []
-        if not queue:
+        if not queue and self._watching is None:
             await self.reset()
             return []
         try:

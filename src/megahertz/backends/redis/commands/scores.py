@@ -9,7 +9,7 @@ Cast = Callable[[Any], Any]
 
 def scored(cast: Cast = float) -> Callable[[Any], list[tuple[Any, Any]]]:
     """Tuples of member and score; `cast` makes something else of it."""
-    return partial(_tuples, float if cast is float else lambda score: cast(float(score)))
+    return partial(_tuples, float if cast is float else lambda score: cast(_number(score)))
 
 
 def _tuples(cast: Cast, reply: Any) -> list[tuple[Any, Any]]:
@@ -21,6 +21,12 @@ def _tuples(cast: Cast, reply: Any) -> list[tuple[Any, Any]]:
     return [(member, cast(score)) for member, score in zip(turns, turns, strict=True)]
 
 
+def _number(score: Any) -> int | float:
+    """3 and not 3.0, so that it can be a text as Redis has it."""
+    value = float(score)
+    return int(value) if value.is_integer() else value
+
+
 def flat(reply: Any) -> Any:
     """Member, score, member, score: what redis-py gives of ZDIFF and ZRANDMEMBER."""
     if reply and isinstance(reply[0], list):
@@ -29,7 +35,7 @@ def flat(reply: Any) -> Any:
 
 
 def _shortest(score: float) -> bytes:
-    return b"%d" % score if score == int(score) else repr(score).encode()
+    return repr(_number(score)).encode()
 
 
 def first_of(reply: Any) -> tuple[Any, Any, float] | None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from megahertz.backends.redis.commands.words import Asks, Key, Value, flagged, is_ok, text
-from megahertz.errors import ReplyError
+from megahertz.errors import Misused, ReplyError
 
 
 class Scripts(Asks):
@@ -36,10 +36,11 @@ class Scripts(Asks):
         return self._command(("SCRIPT", "EXISTS", *args), lambda found: [*map(bool, found)], True)
 
     def script_flush(self, sync_type: str | None = None) -> Awaitable[bool]:
-        """It forgets them all."""
-        return self._command(
-            ("SCRIPT", "FLUSH", *(() if sync_type is None else (sync_type,))), is_ok
-        )
+        """It forgets them all, at once (SYNC) or later (ASYNC)."""
+        if sync_type not in (None, "SYNC", "ASYNC"):
+            raise Misused("SCRIPT FLUSH is SYNC or ASYNC")
+        words = ("SCRIPT", "FLUSH", *(() if sync_type is None else (sync_type,)))
+        return self._command(words, is_ok)
 
     def script_kill(self) -> Awaitable[bool]:
         """Ends the one that is running, unless it has written."""

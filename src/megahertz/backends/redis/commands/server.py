@@ -1,6 +1,7 @@
 """The server: whether it is there, what it holds, what it says about itself."""
 
 from collections.abc import Awaitable
+from datetime import datetime
 from typing import Any
 
 from megahertz.backends.redis.commands.words import Asks, Key, Value, is_ok, named, text
@@ -77,9 +78,9 @@ class Server(Asks):
         """It goes on."""
         return self._command(("CLIENT", "UNPAUSE"))
 
-    def lastsave(self) -> Awaitable[Any]:
-        """When it last saved, seconds since 1970."""
-        return self._command(("LASTSAVE",), None, True)
+    def lastsave(self) -> Awaitable[datetime]:
+        """When it last saved, in local time."""
+        return self._command(("LASTSAVE",), datetime.fromtimestamp, True)
 
     def memory_usage(self, key: Key, samples: int | None = None) -> Awaitable[int | None]:
         """Octets that a key takes."""

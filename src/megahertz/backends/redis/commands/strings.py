@@ -24,6 +24,8 @@ from megahertz.backends.redis.commands.words import (
 )
 from megahertz.errors import Misused
 
+_NOTHING = ("EVAL", "return {}", 0)
+
 
 class Strings(Asks):
     """GET, SET and their kin."""
@@ -98,7 +100,9 @@ class Strings(Asks):
 
     def mget(self, keys: Keys, *args: Key) -> Awaitable[list[Any]]:
         """The values of several keys."""
-        return self._command(("MGET", *several(keys, args)), None, True)
+        # Of no keys it is an error; an empty list has its place in a pipeline too.
+        words = ("MGET", *several(keys, args))
+        return self._command(words if len(words) > 1 else _NOTHING, None, True)
 
     def mset(self, mapping: Mapping[Any, Value]) -> Awaitable[bool]:
         """Sets several at once."""

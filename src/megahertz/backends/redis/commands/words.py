@@ -39,7 +39,7 @@ class Asks:
 
 def several(first: Keys, rest: Iterable[Key] = ()) -> list[Any]:
     """Keys as redis-py takes them: one, several, or one iterable of them."""
-    if isinstance(first, (str, bytes, memoryview)):
+    if isinstance(first, (str, bytes, bytearray, memoryview, int, float)):
         return [first, *rest]
     return [*first, *rest]
 
@@ -119,6 +119,6 @@ def one_of(**flags: Any) -> None:
     Raises:
         Misused: two are.
     """
-    given = [name for name, value in flags.items() if value not in (None, False)]
+    given = [name for name, value in flags.items() if value is not None and value is not False]
     if len(given) > 1:
         raise Misused(f"{' and '.join(given)} exclude each other")
