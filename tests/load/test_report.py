@@ -36,7 +36,9 @@ def seen(**changes):
         "received": 1000,
         "sent": 500,
     }
-    return counts | changes
+    counts |= changes
+    counts.setdefault("successes", [histogram([0.002] * 90) for _ in counts["latencies"]])
+    return counts
 
 
 def made(**changes):
@@ -101,6 +103,7 @@ def test_json_has_seconds_and_counts():
     assert data["statuses"] == {"200": 90, "503": 10}
     assert data["failures"] == {"timeout": 3}
     assert data["latency"]["p99"] == pytest.approx(0.001, rel=1e-3)
+    assert data["successes"]["p99"] == pytest.approx(0.002, rel=1e-3)
     assert set(data["latency"]) == {"mean", "p50", "p90", "p99", "p999", "max"}
     assert data["ok"] is False
 

@@ -169,6 +169,8 @@ fn render(py: Python<'_>, seen: Snapshot) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("troubles", troubles.collect::<Vec<(&str, &str)>>())?;
     let latencies = seen.latencies.into_iter().map(PyLatencies);
     dict.set_item("latencies", latencies.collect::<Vec<_>>())?;
+    let successes = seen.successes.into_iter().map(PyLatencies);
+    dict.set_item("successes", successes.collect::<Vec<_>>())?;
     dict.set_item("answered", seen.answered)?;
     dict.set_item("connects", seen.connects)?;
     dict.set_item("received", seen.received)?;

@@ -85,6 +85,8 @@ pub struct Snapshot {
     pub troubles: Vec<(Failure, String)>,
     /// By kind, how long answered, timed-out and dropped requests took or waited.
     pub latencies: Vec<Latencies>,
+    /// The same, of answers below 400.
+    pub successes: Vec<Latencies>,
     /// Answers of the whole run.
     pub answered: u64,
     /// Connections made in the whole run.
@@ -210,6 +212,7 @@ impl Run {
             failures: sum.failures(),
             troubles: troubles(&sum),
             latencies: sum.latencies(),
+            successes: sum.successes(),
             answered: sum.answered,
             connects: sum.connects,
             received: sum.received,

@@ -132,6 +132,8 @@ const STATUSES: usize = 1000;
 #[derive(Clone)]
 struct Kind {
     latencies: Latencies,
+    /// Of answers below 400 alone: a refusal is quick, and says nothing of the others.
+    successes: Latencies,
     statuses: Vec<u64>,
     failures: [u64; Failure::ALL.len()],
 }
@@ -139,11 +141,13 @@ struct Kind {
 impl Kind {
     fn new() -> Self {
         let statuses = vec![0; STATUSES];
-        Self { latencies: Latencies::default(), statuses, failures: [0; Failure::ALL.len()] }
+        let (latencies, successes) = (Latencies::default(), Latencies::default());
+        Self { latencies, successes, statuses, failures: [0; Failure::ALL.len()] }
     }
 
     fn add(&mut self, other: &Self) {
         self.latencies.add(&other.latencies);
+        self.successes.add(&other.successes);
         sum(&mut self.statuses, &other.statuses);
         sum(&mut self.failures, &other.failures);
     }
@@ -194,6 +198,9 @@ impl Tally {
         let kind = &mut self.kinds[usize::from(kind)];
         kind.statuses[usize::from(status).min(STATUSES - 1)] += 1;
         kind.latencies.record(nanoseconds);
+        if status < 400 {
+            kind.successes.record(nanoseconds);
+        }
     }
 
     /// `waited`: what a user has waited for nothing, where that is known.
@@ -256,6 +263,11 @@ impl Tally {
     /// By kind.
     pub(crate) fn latencies(&self) -> Vec<Latencies> {
         self.kinds.iter().map(|kind| kind.latencies.clone()).collect()
+    }
+
+    /// By kind, of answers below 400.
+    pub(crate) fn successes(&self) -> Vec<Latencies> {
+        self.kinds.iter().map(|kind| kind.successes.clone()).collect()
     }
 }
 

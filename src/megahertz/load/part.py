@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from megahertz.engine import Latencies
@@ -21,6 +21,7 @@ class Part:
         unexpected: answers with a status that their template does not expect.
         failures: requests without an answer, by reason.
         latencies: in seconds; answers, timeouts and drops.
+        successes: in seconds; answers below 400: a refusal is quick.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Part:
     unexpected: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
+    successes: Latencies = field(default_factory=Latencies)
 
     @property
     def requests(self) -> int:
@@ -52,8 +54,7 @@ class Part:
 
     def latency(self) -> dict[str, float]:
         """Seconds by name of the percentile, with mean and max."""
-        at = {name: self.latencies.quantile(q) for name, q in QUANTILES.items()}
-        return {"mean": self.latencies.mean, **at, "max": self.latencies.max}
+        return _told(self.latencies)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data; seconds."""
@@ -61,10 +62,16 @@ class Part:
             "requests": self.requests,
             "qps": self.qps,
             "latency": self.latency(),
+            "successes": _told(self.successes),
             "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
             "unexpected": self.unexpected,
             "failures": dict(self.failures),
         }
+
+
+def _told(latencies: Latencies) -> dict[str, float]:
+    at = {name: latencies.quantile(q) for name, q in QUANTILES.items()}
+    return {"mean": latencies.mean, **at, "max": latencies.max}
 
 
 def total(name: str, seconds: float, parts: Iterable[Part]) -> Part:
@@ -75,8 +82,9 @@ def total(name: str, seconds: float, parts: Iterable[Part]) -> Part:
         whole.statuses.update(part.statuses)
         whole.failures.update(part.failures)
         whole.latencies.add(part.latencies)
+        whole.successes.add(part.successes)
         unexpected += part.unexpected
-    return Part(name, seconds, whole.statuses, unexpected, whole.failures, whole.latencies)
+    return replace(whole, unexpected=unexpected)
 
 
 def grouped(names: Iterable[str], parts: Iterable[Part]) -> Mapping[str, Part]:

@@ -245,8 +245,9 @@ def _parts(plan: Plan, seen: dict[str, Any]) -> tuple[Part, ...]:
             sum(n for status, n in counted.items() if status not in template.expect),
             lost,
             latencies,
+            successes,
         )
-        for template, counted, lost, latencies in zip(
-            plan.mix, answers, failures, seen["latencies"], strict=True
+        for template, counted, lost, latencies, successes in zip(
+            plan.mix, answers, failures, seen["latencies"], seen["successes"], strict=True
         )
     )

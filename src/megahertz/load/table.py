@@ -45,6 +45,9 @@ def table(report: Report) -> Table:
     for name, seconds in report.latency().items() if len(report.latencies) else ():
         view.add_row(name.replace("p999", "p99.9"), duration(seconds), since)
         since = ""
+    successes = report.total.successes
+    if 0 < len(successes) < len(report.latencies):
+        view.add_row("p99 < 400", duration(successes.quantile(0.99)), "of answers below status 400")
     _counts(view, report)
     _thresholds(view, report.checked())
     return view
