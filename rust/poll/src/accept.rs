@@ -1,6 +1,6 @@
 //! New connections, within what the settings and the process allow.
 use crate::outbox::Outbox;
-use crate::reactor::{LISTENER, Listener, Reactor, idle_key};
+use crate::reactor::{LISTENER, Listener, Reactor};
 use crate::tls::Session;
 use crate::token::Token;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -85,7 +85,7 @@ impl Reactor {
         conn.fd = Some(fd);
         conn.tls = tls;
         conn.timeout_at = self.now + patience;
-        self.wheel.insert(idle_key(token), conn.timeout_at);
+        self.wheel.insert(token.index, conn.timeout_at);
         Some(token)
     }
 

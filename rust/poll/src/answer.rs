@@ -1,7 +1,7 @@
 //! Answers on their way out: whole ones, refusals, and streams with back-pressure.
 use crate::conn::{Conn, Current, Layer, Stage, Stream};
 use crate::outbox::{Outbox, Progress, Shared, Slice, Spares};
-use crate::reactor::{Event, Reactor, deadline_key, idle_key};
+use crate::reactor::{Event, Reactor};
 use crate::token::Token;
 use std::sync::Arc;
 use wire::Refusal;
@@ -247,7 +247,7 @@ impl Reactor {
     /// The connection is free for its next request.
     pub(crate) fn answered(&mut self, token: Token, keep: bool) {
         self.statistics.answers += 1;
-        self.wheel.remove(deadline_key(token));
+        self.deadlines.remove(token.index);
         let timeout_at = self.now + self.idle_patience();
         let Some(conn) = self.conn(token) else { return };
         conn.stage = Stage::Idle;
@@ -317,8 +317,8 @@ impl Reactor {
     pub(crate) fn set_timeout(&mut self, token: Token, at: u64) {
         let Some(conn) = self.conn(token) else { return };
         conn.timeout_at = at;
-        if at < self.wheel.at(idle_key(token)) {
-            self.wheel.insert(idle_key(token), at);
+        if at < self.wheel.at(token.index) {
+            self.wheel.insert(token.index, at);
         }
     }
 }

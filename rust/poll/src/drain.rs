@@ -7,7 +7,7 @@
 //! - WebSockets are told one after the other over `spread`, so that their clients do not all come
 //!   back at once.
 use crate::conn::{Layer, Stage};
-use crate::reactor::{Reactor, deadline_key, idle_key};
+use crate::reactor::Reactor;
 use crate::socket::RESTART;
 use crate::token::Token;
 use rustix::event::epoll::{self, EventFlags};
@@ -82,14 +82,14 @@ impl Reactor {
     /// Closed once a read has shown that no request is on its way in; looked at again where it
     /// showed half a one (a TLS record, say).
     pub(crate) fn last_look(&mut self, token: Token) {
-        self.wheel.insert(idle_key(token), self.now + QUIET);
+        self.wheel.insert(token.index, self.now + QUIET);
         self.ready.push_back((token, EventFlags::IN));
     }
 
     fn tell_later(&mut self, token: Token, at: u64) {
         if at > self.now {
             // A socket's request has been answered: its deadline's place in the wheel is free.
-            self.wheel.insert(deadline_key(token), at);
+            self.deadlines.insert(token.index, at);
         } else {
             self.tell_restart(token);
         }

@@ -10,24 +10,25 @@ impl Reactor {
         self.timer_fired();
         self.accept_after_rest();
         let mut due = vec![];
-        self.wheel.due(self.now, &mut due);
-        for key in due {
-            let index = key / 2;
+        self.deadlines.due(self.now, &mut due);
+        for index in due.drain(..) {
             let token = Token { index, epoch: self.conns[index as usize].epoch };
-            if key % 2 == 1 && self.is_socket(token) {
+            if self.is_socket(token) {
                 self.tell_restart(token);
-            } else if key % 2 == 1 {
+            } else {
                 self.statistics.expired += 1;
                 self.events.push_back(Event::Expired(token));
-            } else {
-                self.timeout(token);
             }
+        }
+        self.wheel.due(self.now, &mut due);
+        for index in due {
+            self.timeout(Token { index, epoch: self.conns[index as usize].epoch });
         }
     }
 
     fn timeout(&mut self, token: Token) {
         let (now, settings, stopping) = (self.now, self.settings, self.stopping);
-        let key = crate::reactor::idle_key(token);
+        let key = token.index;
         let Some(conn) = self.conn(token) else { return };
         match conn.layer {
             Layer::None => {}

@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use crate::socket::Message;
 use crate::statistics::Statistics;
 use crate::token::Token;
-use crate::wheel::Wheel;
+use crate::wheel::{COARSE, FINE, Wheel};
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -79,7 +79,10 @@ pub struct Reactor {
     /// Slots that are streams of other slots.
     pub(crate) streams: usize,
     pub(crate) settings: Settings,
+    /// Timeouts of connections, by their index.
     pub(crate) wheel: Wheel,
+    /// Deadlines of their requests.
+    pub(crate) deadlines: Wheel,
     pub(crate) now: u64,
     pub(crate) date: Vec<u8>,
     date_at: u64,
@@ -127,7 +130,8 @@ impl Reactor {
             free: vec![],
             streams: 0,
             settings,
-            wheel: Wheel::new(clock()),
+            wheel: Wheel::new(clock(), COARSE),
+            deadlines: Wheel::new(clock(), FINE),
             now: 0,
             date: vec![],
             date_at: 0,
@@ -258,7 +262,7 @@ impl Reactor {
     /// Lets a request's handler run until `at`, then tells [`Event::Expired`].
     pub fn set_deadline(&mut self, token: Token, at: u64) {
         if self.conn(token).is_some() {
-            self.wheel.insert(deadline_key(token), at);
+            self.deadlines.insert(token.index, at);
             if at < self.armed {
                 self.arm();
             }
@@ -313,8 +317,8 @@ impl Reactor {
         // Dropping the descriptor closes it, and epoll forgets it.
         *conn = Conn { epoch: conn.epoch.wrapping_add(1) & (u32::MAX >> 1), ..Conn::default() };
         self.free.push(token.index);
-        self.wheel.remove(idle_key(token));
-        self.wheel.remove(deadline_key(token));
+        self.wheel.remove(token.index);
+        self.deadlines.remove(token.index);
         if watched {
             self.events.push_back(Event::Closed(token));
         }
@@ -339,7 +343,8 @@ impl Reactor {
             return self.wake();
         }
         let wheel = self.wheel.next().unwrap_or(u64::MAX);
-        let next = wheel.min(self.accept_again.unwrap_or(u64::MAX));
+        let deadline = self.deadlines.next().unwrap_or(u64::MAX);
+        let next = wheel.min(deadline).min(self.accept_again.unwrap_or(u64::MAX));
         if next < self.armed {
             self.settime(next);
             self.armed = next;
@@ -365,14 +370,4 @@ impl Reactor {
 fn clock() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// The wheel's key of a connection's own timeout.
-pub(crate) fn idle_key(token: Token) -> u32 {
-    token.index * 2
-}
-
-/// The wheel's key of its request's deadline.
-pub(crate) fn deadline_key(token: Token) -> u32 {
-    token.index * 2 + 1
 }

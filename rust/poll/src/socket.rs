@@ -14,7 +14,7 @@
 //!   that its pong was not read says nothing of the peer.
 //! - A socket that has sent its close frame is read for the peer's, and what else comes is dropped.
 use crate::conn::{Conn, Layer, Stage};
-use crate::reactor::{Event, Reactor, deadline_key};
+use crate::reactor::{Event, Reactor};
 use crate::serve::Cursor;
 use crate::token::Token;
 use std::collections::VecDeque;
@@ -213,7 +213,7 @@ impl Reactor {
         conn.socket = Some(Box::new(Socket::new(options, bits.unwrap_or(0), behind)));
         self.statistics.answers += 1;
         self.statistics.sockets += 1;
-        self.wheel.remove(deadline_key(token));
+        self.deadlines.remove(token.index);
         self.set_timeout(token, self.now + quiet);
         self.revisit(token);
         if self.stopping {
@@ -563,7 +563,7 @@ impl Reactor {
             options.ping_timeout
         };
         conn.timeout_at = now + wait;
-        self.wheel.insert(crate::reactor::idle_key(token), now + wait);
+        self.wheel.insert(token.index, now + wait);
         // With the others': ten thousand that came together are pinged together.
         self.flush_later(token);
     }

@@ -3,9 +3,11 @@
 //! Keys are small integers that the caller chooses; each is in the wheel at most once. An entry
 //! fires at its time or up to one tick later, never before.
 
-/// About 8.4 ms: a shift instead of a division; timeouts here are 0.1 s and more.
-const TICK_BITS: u32 = 23;
-/// 4,096 slots are 34 s: the common timeouts (5 s, 30 s) pass in one revolution.
+/// About 8.4 ms, a shift instead of a division, for timeouts of 0.1 s and more: 4,096 slots are
+/// 34 s, and the common ones (5 s, 30 s) pass in one revolution.
+pub const COARSE: u32 = 23;
+/// About 1 ms, for what somebody waits for: deadlines of seconds, in one revolution of 4.3 s.
+pub const FINE: u32 = 20;
 const SLOTS: usize = 4096;
 const NIL: u32 = u32::MAX;
 
@@ -25,16 +27,21 @@ pub struct Wheel {
     occupied: Box<[u64]>,
     nodes: Vec<Node>,
     tick: u64,
+    /// Of nanoseconds that a tick does not tell apart.
+    bits: u32,
+    count: usize,
 }
 
 impl Wheel {
-    /// An empty wheel at `now` (nanoseconds).
-    pub fn new(now: u64) -> Wheel {
+    /// An empty wheel at `now` (nanoseconds), with ticks of 2^`bits` nanoseconds.
+    pub fn new(now: u64, bits: u32) -> Wheel {
         Wheel {
             heads: vec![NIL; SLOTS].into(),
             occupied: vec![0; SLOTS / 64].into(),
             nodes: vec![],
-            tick: now >> TICK_BITS,
+            tick: now >> bits,
+            bits,
+            count: 0,
         }
     }
 
@@ -50,7 +57,7 @@ impl Wheel {
             self.nodes.resize(key as usize + 1, FREE);
         }
         // Rounded up, and never into a slot that was passed already.
-        let tick = (at >> TICK_BITS).saturating_add(1).max(self.tick + 1);
+        let tick = (at >> self.bits).saturating_add(1).max(self.tick + 1);
         let slot = tick as usize % SLOTS;
         let head = self.heads[slot];
         self.nodes[key as usize] = Node { before: NIL, after: head, slot: slot as u32, at };
@@ -59,6 +66,7 @@ impl Wheel {
         }
         self.heads[slot] = key;
         self.occupied[slot / 64] |= 1 << (slot % 64);
+        self.count += 1;
     }
 
     /// Takes `key` out, if it is in.
@@ -79,11 +87,12 @@ impl Wheel {
             self.occupied[slot / 64] &= !(1 << (slot % 64));
         }
         self.nodes[key as usize] = FREE;
+        self.count -= 1;
     }
 
     /// Takes out everything that is due at `now`, appending the keys to `out`.
     pub fn due(&mut self, now: u64, out: &mut Vec<u32>) {
-        let tick = now >> TICK_BITS;
+        let tick = now >> self.bits;
         let first = self.tick.max(tick.saturating_sub(SLOTS as u64 - 1));
         for passed in first..=tick {
             let slot = passed as usize % SLOTS;
@@ -102,6 +111,9 @@ impl Wheel {
 
     /// When to look again: not after the next entry is due; `None` while the wheel is empty.
     pub fn next(&self) -> Option<u64> {
+        if self.count == 0 {
+            return None;
+        }
         let start = (self.tick as usize + 1) % SLOTS;
         let words = SLOTS / 64;
         for step in 0..=words {
@@ -115,7 +127,7 @@ impl Wheel {
             if bits != 0 {
                 let slot = word * 64 + bits.trailing_zeros() as usize;
                 let ahead = (slot + SLOTS - start) % SLOTS;
-                return Some((self.tick + 1 + ahead as u64) << TICK_BITS);
+                return Some((self.tick + 1 + ahead as u64) << self.bits);
             }
         }
         None
@@ -137,7 +149,7 @@ mod tests {
     #[test]
     fn fires_not_before_its_time_and_at_most_two_ticks_after() {
         for at in [0, 1, 5 * MS, 100 * MS, 5_000 * MS, 40_000 * MS] {
-            let mut wheel = Wheel::new(0);
+            let mut wheel = Wheel::new(0, COARSE);
             wheel.insert(3, at);
             let mut now = 0;
             loop {
@@ -154,8 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn a_fine_wheel_is_at_most_two_milliseconds_late() {
+        for at in [MS, 20 * MS, 999 * MS, 9_000 * MS] {
+            let mut wheel = Wheel::new(0, FINE);
+            wheel.insert(0, at);
+            let mut now = 0;
+            while due(&mut wheel, now).is_empty() {
+                now = wheel.next().expect("not empty").max(now + 1);
+            }
+            assert!(now >= at && now <= at + 2_200_000, "{at} fired at {now}");
+            assert_eq!(wheel.next(), None);
+        }
+    }
+
+    #[test]
     fn moved_and_removed_entries_fire_once_or_never() {
-        let mut wheel = Wheel::new(0);
+        let mut wheel = Wheel::new(0, COARSE);
         wheel.insert(1, 50 * MS);
         wheel.insert(2, 50 * MS);
         wheel.insert(3, 50 * MS);
@@ -170,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_long_sleep_fires_everything_once() {
-        let mut wheel = Wheel::new(0);
+        let mut wheel = Wheel::new(0, COARSE);
         for key in 0..100 {
             wheel.insert(key, u64::from(key) * 1000 * MS);
         }
@@ -180,8 +206,8 @@ mod tests {
 
     #[test]
     fn a_revolution_ahead_is_not_taken_for_now() {
-        let mut wheel = Wheel::new(0);
-        let revolution = (SLOTS as u64) << TICK_BITS;
+        let mut wheel = Wheel::new(0, COARSE);
+        let revolution = (SLOTS as u64) << COARSE;
         wheel.insert(7, revolution + 10 * MS);
         assert_eq!(due(&mut wheel, 20 * MS), []);
         assert_eq!(due(&mut wheel, revolution), []);
