@@ -4,6 +4,7 @@ Light and dark: the file has both sets of colours and its own background, and fo
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from benchmarks.figures import FIGURES, Figure
@@ -54,16 +55,43 @@ def _what(figure: Figure) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a chart: what it is called, how long it is, what is written behind it."""
+
+    label: str
+    spread: Found
+    text: str
+    ours: bool
+
+
+def charts(parts: Sequence[tuple[str, Sequence[Bar]]]) -> str:
+    """Bars below each other, each part by a scale of its own."""
+    y, drawn = 0, []
+    for title, bars in parts:
+        unit = (WIDTH - LEFT - RIGHT) / (max(bar.spread["max"] for bar in bars) or 1.0)
+        drawn.append(_text(12, y + 24, title, "t h"))
+        for index, bar in enumerate(bars):
+            kind = "o" if bar.ours else "p"
+            drawn += _drawn(y + TOP + index * ROW, bar.label, bar.spread, kind, bar.text, unit)
+        y += TOP + len(bars) * ROW + 10
+    return _svg(y, drawn)
+
+
 def _bar(y: int, peer: str, spread: Found, figure: Figure, unit: float) -> list[str]:
-    low, mid, high = (spread[name] * unit for name in ("min", "median", "max"))
     kind = "o" if peer.rpartition(" on ")[2] in OURS else "f" if peer == FLOOR else "p"
+    return _drawn(y, peer, spread, kind, figure.value(spread["median"]), unit)
+
+
+def _drawn(y: int, label: str, spread: Found, kind: str, text: str, unit: float) -> list[str]:
+    low, mid, high = (spread[name] * unit for name in ("min", "median", "max"))
     across = y + 9
     return [
-        _text(LEFT - 8, y + 13, peer, "t h" if kind == "o" else "t", "end"),
+        _text(LEFT - 8, y + 13, label, "t h" if kind == "o" else "t", "end"),
         f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{mid:.1f}" height="18" rx="2"/>',
         f'<path class="w" d="M{LEFT + low:.1f} {across}H{LEFT + high:.1f}'
         f'M{LEFT + low:.1f} {across - 4}v8M{LEFT + high:.1f} {across - 4}v8"/>',
-        _text(LEFT + max(high, mid) + 6, y + 13, figure.value(spread["median"]), "t m"),
+        _text(LEFT + max(high, mid) + 6, y + 13, text, "t m"),
     ]
 
 

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    cancellations,
     compare,
     handshakes,
     limiters,
     logs,
+    machine_limit,
+    overload,
     redis_limits,
     result,
     saturate,
@@ -82,8 +85,11 @@ PARTS: dict[tuple[str, str], Callable[[Found], list[str]]] = {
     ("docs/guide/load.md", "generator"): saturate.table,
     ("docs/guide/tls.md", "handshakes"): handshakes.table,
     ("docs/guide/limits.md", "limiters"): limiters.table,
+    ("docs/guide/limits.md", "machine-limit"): machine_limit.table,
+    ("docs/guide/deadlines.md", "cancellations"): cancellations.table,
     ("docs/guide/limits.md", "redis-limits"): redis_limits.table,
     ("docs/guide/logs.md", "logs"): logs.table,
+    ("docs/guide/overload.md", "overload"): overload.table,
     ("docs/design/connections.md", "sockets"): sockets.table,
     ("docs/design/connections.md", "slow"): slow.table,
 }
@@ -95,6 +101,8 @@ def rendered(folder: Path = FOLDER) -> dict[str, str]:
     found = {name: it for name in WORKS if (it := result.newest(name, folder))}
     pages = {COMPARE: compare.page(list(found.values()), judged(found.get))}
     pages |= {f"{PLOTS}/{name}.svg": plot(it) for name, it in found.items()}
+    if newest := result.newest("overload", folder):
+        pages[f"{PLOTS}/overload.svg"] = overload.picture(newest)
     for (page, name), table in PARTS.items():
         if newest := result.newest(name, folder):
             before = pages.get(page) or (ROOT / page).read_text()

@@ -80,6 +80,7 @@ async def mounted(scope, receive, send):
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": said.encode()})
 
+POLICY = Policy(limit=GCRA(1, per=3600, burst=2))
 limited = App(policy=Policy(limit=GCRA(1, per=3600, burst=50)))
 
 @limited.get("/pid", policy=Policy.off())

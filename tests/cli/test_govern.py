@@ -7,6 +7,8 @@ import subprocess
 import sys
 import urllib.error
 
+import pytest
+
 from megahertz.engine import look
 
 
@@ -44,6 +46,27 @@ def test_two_workers_admit_what_one_would_and_go_on_when_one_is_killed(serve, un
     (route,) = [tally for tally in plane.tallies() if tally[0] == "GET /"]
     assert (route[1], route[3][2], route[4][2][0]) == (0, 50, 30)
     assert served.end() == 0
+
+
+@pytest.mark.parametrize("app", ["shop:asgi", "shop:app"])
+def test_an_option_puts_rules_in_front_of_any_application(serve, app):
+    served = serve(app, "--port", "0", "--policy", "shop:POLICY").wait_for_url()
+    found = []
+    for _ in range(3):
+        try:
+            served.get("/pid")
+            found.append(200)
+        except urllib.error.HTTPError as error:
+            found.append(error.code)
+            error.close()
+    assert found == [200, 200, 429]
+    assert served.end() == 0
+
+
+def test_what_is_no_policy_is_told(serve):
+    served = serve("shop:asgi", "--port", "0", "--policy", "shop:asgi")
+    assert served.process.wait(20) == 3
+    assert "is no Policy" in served.process.stderr.read()
 
 
 def mhz(*arguments):

@@ -1,7 +1,7 @@
 """How `mhz run` logs: the options, and what they make."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -77,15 +77,20 @@ def observed(service: Service, logs: Logs | None) -> Service:
 
 
 class _Observed:
-    """A hosted application, all of whose requests come to its fallback."""
+    """A hosted application: its requests come to its fallback, or to routes that have rules."""
 
     def __init__(self, service: Service, logs: Logs) -> None:
         self._service = service
         self._logs = logs
-        self.routes = service.routes
+        self.gate = getattr(service, "gate", None)
         self.refusals = service.refusals
         self.encode = service.encode
         self.failed = service.failed
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        found = self._service.routes
+        return [replace(it, endpoint=self._logs.observe(it, self.failed)) for it in found]
 
     @property
     def fallback(self) -> Endpoint | None:

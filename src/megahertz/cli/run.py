@@ -130,6 +130,11 @@ from megahertz.settings import Limits
     show_default=True,
     help="of an ASGI application: on has to work, off is not asked.",
 )
+@click.option(
+    "--policy",
+    metavar="MODULE:NAME",
+    help="A Policy in front of the application; for ASGI also a dict of patterns to policies.",
+)
 @click.option("--factory", is_flag=True, help="MODULE:APP makes the application.")
 @log_options
 def run(
@@ -157,6 +162,7 @@ def run(
     proxy_header: str,
     root_path: str,
     lifespan: Literal["auto", "on", "off"],
+    policy: str | None,
     factory: bool,
     log_level: str,
     log_format: Literal["console", "json"] | None,
@@ -185,7 +191,9 @@ def run(
     grace = min(grace, GRACE) if reload else grace
 
     def service() -> Service:
-        made = service_of(load(target, factory=factory), root_path=root_path, lifespan=lifespan)
+        rules = None if policy is None else load(policy)
+        app = load(target, factory=factory)
+        made = service_of(app, root_path=root_path, lifespan=lifespan, policy=rules)
         return observed(made, logs)
 
     try:

@@ -1,10 +1,12 @@
 """What `mhz run` and the test client are given, as a service of the engine."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, Unpack
 
 from megahertz.engine import Service
-from megahertz.errors import Misused
+from megahertz.errors import BadSettings, Misused
+from megahertz.govern import Policy
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
 
@@ -14,15 +16,24 @@ class HostOptions(TypedDict, total=False):
 
     root_path: str
     lifespan: Literal["auto", "on", "off"]
+    policy: Policy | Mapping[str, Policy] | None
 
 
 def service_of(app: Any, **options: Unpack[HostOptions]) -> Service:
     """An `App` as it is, an ASGI 3 application hosted, as the options of `AsgiHost` say.
 
+    Of the options only `policy` concerns an `App`: it goes before the application's own.
+
     Raises:
         Misused: neither.
+        BadSettings: the policy is none, or by pattern for an `App`, whose routes have their own.
     """
+    policy = options.get("policy")
+    _check(policy)
     if isinstance(app, App):
+        if isinstance(policy, Mapping):
+            raise BadSettings("policies by pattern are for ASGI: give an App's routes their own")
+        app.policy = app.policy if policy is None else policy.over(app.policy)
         return app
     if isinstance(app, AsgiHost) or _is_service(app):
         return app  # type: ignore[no-any-return]
@@ -31,6 +42,12 @@ def service_of(app: Any, **options: Unpack[HostOptions]) -> Service:
     if callable(app) and _takes_none(app):
         raise Misused(f"{app!r} takes no argument: if it makes the application, say --factory")
     raise Misused(f"{app!r} is neither a megahertz App nor an ASGI 3 application")
+
+
+def _check(policy: Any) -> None:
+    values = list(policy.values()) if isinstance(policy, Mapping) else [policy]
+    if any(not isinstance(value, Policy | None) for value in values):
+        raise BadSettings(f"{policy!r} is no Policy, and no dict of patterns to policies")
 
 
 def _is_service(app: Any) -> bool:
