@@ -197,7 +197,8 @@ def test_what_bpftrace_counts(bpftrace):
 @pytest.mark.parametrize(
     ("run", "why"),
     [
-        (Run(code=1, stderr="a\nERROR: no probe\n\n"), "no probe"),
+        (Run(code=1, stderr="a\nERROR: no probe\n~~~\n"), "ERROR: no probe"),
+        (Run(code=1, stderr="not allowed\n~~~\n"), "not allowed"),
         (Run(code=1), "bpftrace failed"),
         (Run(error=subprocess.TimeoutExpired("bpftrace", 1)), "did not come back"),
     ],

@@ -35,9 +35,15 @@ def probe(
     except subprocess.TimeoutExpired:
         return {}, "eBPF was not used: bpftrace did not come back"
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        return {}, f"eBPF was not used: {lines[-1] if lines else 'bpftrace failed'}"
+        return {}, f"eBPF was not used: {_why(done.stderr)}"
     return read(done.stdout), ""
+
+
+def _why(text: str) -> str:
+    """The line of bpftrace's that says it; others point at its place in the program."""
+    lines = [line for line in text.splitlines() if any(map(str.isalpha, line))]
+    errors = [line for line in lines if "ERROR" in line]
+    return next(iter([*reversed(errors), *lines]), "bpftrace failed")
 
 
 def read(text: str) -> dict[str, int]:
