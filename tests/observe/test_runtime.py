@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import logging
+import selectors
 import threading
 
 import pytest
@@ -61,10 +62,24 @@ def test_a_turn_that_ends_while_it_is_looked_at_is_not_told():
     def frames():
         clock.now = 2.0
         dog.beat()
-        return {}
+        return {threading.get_ident(): inspect.currentframe()}
 
     dog = Watchdog(told.append, clock=clock, frames=frames)
     clock.now = 1.0
+    dog.look()
+
+    assert told == []
+
+
+def test_a_loop_that_gets_no_processor_is_blocked_by_nobody():
+    names = {}
+    source = "import sys\ndef select():\n    return sys._getframe()\n"
+    exec(compile(source, selectors.__file__, "exec"), names)
+    clock, told = Clock(), []
+    ident = threading.get_ident()
+    dog = Watchdog(told.append, clock=clock, frames=lambda: {ident: names["select"]()})
+
+    clock.now = 5.0
     dog.look()
 
     assert told == []

@@ -32,13 +32,18 @@ impl TraceSource {
     }
 
     #[pyo3(signature = (exchange, route=None, /))]
-    fn of(&mut self, exchange: &Object<'_>, route: Option<Py<PyAny>>) -> PyResult<TraceContext> {
+    fn of(
+        slf: &Bound<'_, Self>,
+        exchange: &Object<'_>,
+        route: Option<Py<PyAny>>,
+    ) -> PyResult<TraceContext> {
+        // First what may run Python, then the borrow.
         let carried = if let Ok(native) = exchange.cast_exact::<Exchange>() {
             read(native.get().each())
         } else {
             carried(&exchange.getattr("headers")?)?
         };
-        Ok(self.context(carried, Some(exchange.clone().unbind()), route))
+        Ok(slf.borrow_mut().context(carried, Some(exchange.clone().unbind()), route))
     }
 
     /// The same, made the value of a context variable.
@@ -49,16 +54,17 @@ impl TraceSource {
         exchange: &Object<'py>,
         route: &Object<'py>,
     ) -> PyResult<Bound<'py, TraceContext>> {
-        let found = slf.borrow_mut().of(exchange, Some(route.clone().unbind()))?;
+        let found = Self::of(slf, exchange, Some(route.clone().unbind()))?;
         let found = Bound::new(slf.py(), found)?;
         calls::method(intern!(slf.py(), "set"), [variable, found.as_any()], None)?;
         Ok(found)
     }
 
     #[pyo3(signature = (fields, /))]
-    fn read(&mut self, fields: &Object<'_>) -> PyResult<Option<TraceContext>> {
+    fn read(slf: &Bound<'_, Self>, fields: &Object<'_>) -> PyResult<Option<TraceContext>> {
         let carried = carried(fields)?;
-        Ok(carried.parent.is_some().then(|| self.context(carried, None, None)))
+        let is_there = carried.parent.is_some();
+        Ok(is_there.then(|| slf.borrow_mut().context(carried, None, None)))
     }
 
     fn span_id(&mut self) -> String {

@@ -23,6 +23,21 @@ def stack(frame: FrameType | None) -> tuple[str, ...]:
     return tuple(lines)
 
 
+WAITING = {
+    ("selectors.py", "select"),
+    (os.path.join("asyncio", "runners.py"), "run"),
+    (os.path.join("asyncio", "base_events.py"), "run_forever"),
+    (os.path.join("asyncio", "base_events.py"), "_run_once"),
+}
+"""Functions that a loop's thread is in while no callback runs; uvloop's own are not to be seen."""
+
+
+def is_waiting(frame: FrameType) -> bool:
+    """Whether the thread of a loop is in none of its callbacks."""
+    code = frame.f_code
+    return any(code.co_name == name and code.co_filename.endswith(file) for file, name in WAITING)
+
+
 def culprit(lines: Iterable[str]) -> str:
     """The innermost line of the user's own code; else of a package; else the innermost."""
     kept = list(lines)

@@ -6,7 +6,8 @@ once, since it may never come back. asyncio's own `slow_callback_duration` tells
 only the callback's name.
 
 Rules: a turn longer than one and a half thresholds is seen, unless it is native code that keeps
-the interpreter to itself: then it shows in the lag alone.
+the interpreter to itself: then it shows in the lag alone. So does a process that gets no processor:
+its loop is late too, but where it is, it waits.
 """
 
 import sys
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 
-from megahertz.observe.stacks import culprit, stack
+from megahertz.observe.stacks import culprit, is_waiting, stack
 
 Frames = Callable[[], Mapping[int, FrameType]]
 
@@ -79,7 +80,10 @@ class Watchdog:
         late = self._clock() - beat
         if late < self._threshold + self.period or self._told == beat:
             return
-        lines = stack(self._frames().get(self._watched))
+        frame = self._frames().get(self._watched)
+        if frame is None or is_waiting(frame):
+            return
+        lines = stack(frame)
         if beat != self._beat:
             return  # it has come back while we looked
         self._told = beat
