@@ -7,7 +7,7 @@ from megahertz.observe.doctor import Facts, Finding, Machine, Severity, examine,
 from megahertz.observe.leaks import Leak
 from megahertz.observe.logger import Logger
 from megahertz.observe.logs import Logs, LogStatistics
-from megahertz.observe.metrics import TYPE, exposition
+from megahertz.observe.metrics import METRICS_TYPE, exposition
 from megahertz.observe.propagate import continued, extract, inject
 from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
 from megahertz.observe.sampling import Sampling
@@ -15,7 +15,7 @@ from megahertz.observe.tracing import Tracing
 from megahertz.observe.watchdog import Blocked
 
 __all__ = [
-    "TYPE",
+    "METRICS_TYPE",
     "Alarm",
     "Blocked",
     "Facts",

@@ -16,7 +16,7 @@ from typing import Any
 
 from megahertz.engine import Plane
 
-TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of the answer (prometheus.io/docs/instrumenting/exposition_formats)."""
 
 CLASSES = ("gone", "1xx", "2xx", "3xx", "4xx", "5xx")

@@ -56,11 +56,6 @@ class Pauses:
             self._seconds += spent
             self._longest = max(self._longest, spent)
 
-    @property
-    def full(self) -> int:
-        """Full collections so far."""
-        return self._counts[2]
-
     def mark(self) -> float:
         """The collector's share of the time since the last mark."""
         now, (then, spent) = self._clock(), self._marked
