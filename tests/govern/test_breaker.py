@@ -382,7 +382,7 @@ def test_the_adaptive_one_is_a_guard_too():
 
     assert guard.statistics().state == "open"
     assert guard.statistics().share == pytest.approx(20 / 21)
-    assert repr(guard) == "AdaptiveBreaker(2, 5, 1, window=10)"
+    assert repr(guard) == "AdaptiveBreaker(2, 5, 1, window=4)"
     assert repr(Breaker()) == "Breaker(0.6, 100, 2, window=10)"
 
 

@@ -205,6 +205,8 @@ class AdaptiveBreaker(Breaker):
         k: how many calls a success stands for (the book: 2; go-zero: 1.5).
         calls: below which the share is 0 (go-zero: 5; Kratos: 100).
         open: seconds after which a call is let through (go-zero: 1).
+        window: seconds that are looked at, and so about the longest that it refuses after the
+            dependency is well (go-zero: 10).
         others: as `Breaker`.
 
     Raises:
@@ -217,7 +219,7 @@ class AdaptiveBreaker(Breaker):
         calls: int = 10,
         open: float = 1.0,
         *,
-        window: float = 10.0,
+        window: float = 4.0,
         on: tuple[type[Exception], ...] | Callable[[Exception], bool] | None = None,
         scope: Literal["worker", "machine"] = "machine",
         name: str | None = None,
