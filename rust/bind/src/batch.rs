@@ -25,9 +25,12 @@ pub fn defer(links: &Bound<'_, Links>) -> bool {
     true
 }
 
-/// It ends: what was left for it is done.
+/// It ends; with the outermost, what was left for it is done.
 pub fn leave(py: Python<'_>) {
-    DEPTH.with(|depth| depth.set(depth.get() - 1));
+    let depth = DEPTH.with(|depth| depth.replace(depth.get() - 1));
+    if depth > 1 {
+        return;
+    }
     while let Some(links) = LINKS.with_borrow_mut(Vec::pop) {
         Links::_flush(links.bind(py));
     }

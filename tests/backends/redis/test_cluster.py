@@ -233,6 +233,36 @@ async def test_a_master_that_hangs_under_load(cluster):
     assert len(kinds(registers)) <= 2
 
 
+def lost_key(redis, port):
+    """One whose master is there."""
+    topology = redis._nodes.topology
+    keys = (f"t{number}" for number in range(1000))
+    return next(key for key in keys if topology.shard(slot(key)).master[1] == port)
+
+
+async def test_a_pipeline_while_a_master_is_away(cluster):
+    """Its part that could not be sent waits for the new master, and is joined in order."""
+    victim = cluster.masters()[0]
+    async with joined(cluster, timeout=1.0, connect_timeout=0.5, patience=30.0) as redis:
+        await redis.initialize()
+        cluster.kill(victim)
+        transaction = redis.pipeline(transaction=True).incr(lost_key(redis, victim))
+        assert await transaction.execute() == [1]
+        pipe = redis.pipeline()
+        for number in range(60):
+            pipe.set(f"k{number}", number).get(f"k{number}")
+        found = await pipe.execute(raise_on_error=False)
+        for number in range(60):
+            done, value = found[2 * number : 2 * number + 2]
+            assert done is True or isinstance(done, ReadError)
+            assert value == b"%d" % number or done is not True
+        for tag in range(9):
+            transaction = redis.pipeline(transaction=True)
+            transaction.set(f"{{t{tag}}}", tag).get(f"{{t{tag}}}")
+            assert await transaction.execute() == [True, b"%d" % tag]
+    await asyncio.to_thread(cluster.restart, victim)
+
+
 async def test_a_fail_over_that_is_asked_for_loses_nothing(cluster):
     def failover(six, victim):
         replica = next(

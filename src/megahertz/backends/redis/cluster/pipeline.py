@@ -13,6 +13,9 @@ from megahertz.errors import ConnectError, Misused, ReadError, ReplyError
 
 _ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY")
 
+TRIES = 5
+"""Of a transaction whose slot is somewhere else each time; go-redis follows 3 redirections."""
+
 
 class Routes(Protocol):
     """What a pipeline needs of its cluster."""
@@ -107,25 +110,36 @@ class ClusterPipeline(Commands):
                 values = [values] * len(places)
             for at, value in zip(places, values, strict=True):
                 results[at] = value
-        astray = [at for at, value in enumerate(results) if _is_elsewhere(value, queue[at][2])]
-        again = [self._cluster._route(*queue[at]) for at in astray]
-        for at, value in zip(
-            astray, await asyncio.gather(*again, return_exceptions=True), strict=True
-        ):
-            results[at] = value
+        astray: dict[int | None, list[int]] = {}
+        for at, value in enumerate(results):
+            if _is_elsewhere(value, queue[at][2]):
+                astray.setdefault(_slot_of(queue[at][0]), []).append(at)
+        # Each is tried for as long as it takes; those of one slot wait for their turn.
+        await asyncio.gather(*(self._again(queue, places, results) for places in astray.values()))
         return results
+
+    async def _again(
+        self, queue: Sequence[Queued], places: Sequence[int], results: list[Any]
+    ) -> None:
+        for at in places:
+            try:
+                results[at] = await self._cluster._route(*queue[at])
+            except Exception as error:
+                results[at] = error
 
     def _parts(self, queue: Sequence[Queued]) -> list[tuple[Node, list[int]]]:
         """Nodes, and which commands are theirs."""
         parts: dict[int, tuple[Node, list[int]]] = {}
         for at, (words, _, _) in enumerate(queue):
-            key = key_of(words)
-            number = None if key is None else slot(key)
-            node = self._cluster._node(number, False)
-            if node is None:
-                raise ConnectError(f"redis cluster: nobody has slot {number}")
+            node = self._master(_slot_of(words))
             parts.setdefault(id(node), (node, []))[1].append(at)
         return list(parts.values())
+
+    def _master(self, number: int | None) -> Node:
+        node = self._cluster._node(number, False)
+        if node is None:
+            raise ConnectError(f"redis cluster: nobody has slot {number}")
+        return node
 
     async def _atomic(self, queue: Sequence[Queued]) -> list[Any]:
         keys = [key for key in (key_of(words) for words, _, _ in queue) if key is not None]
@@ -133,23 +147,19 @@ class ClusterPipeline(Commands):
         if len(slots) > 1:
             raise Misused("a transaction has keys of one slot: give them one {tag}")
         commands = [("MULTI",), *(words for words, _, _ in queue), ("EXEC",)]
-        number = next(iter(slots), None)
-        for last in (False, True):
-            node = self._cluster._node(number, False)
-            if node is None:
-                raise ConnectError(f"redis cluster: nobody has slot {number}")
+        for left in reversed(range(TRIES)):
+            node = self._master(next(iter(slots), None))
+            convert = partial(of_transaction, queue)
             try:
-                convert = partial(of_transaction, queue)
                 found: list[Any] = await node.link.pipeline(commands, convert)
-                return found
-            except ReplyError as error:
-                # Refused when it was queued: EXEC has done nothing.
-                if last or error.kind not in _ELSEWHERE:
+                break
+            except (ReplyError, ConnectError) as error:
+                # Not sent, or refused when it was queued, so that EXEC did nothing.
+                if not (left and keys and _is_elsewhere(error, False)):
                     raise
-                key = keys[0] if keys else None
-                if key is not None:
-                    await self._cluster._route(("EXISTS", key), None, True)
-        raise AssertionError("unreachable")
+            # It finds where the slot is by now, however long a fail-over takes.
+            await self._cluster._route(("EXISTS", keys[0]), None, True)
+        return found
 
     def __await__(self) -> Generator[Any, None, Self]:
         """For code that awaits the commands that it collects: gives the pipeline."""
@@ -165,6 +175,11 @@ class ClusterPipeline(Commands):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.reset()
+
+
+def _slot_of(words: Words) -> int | None:
+    key = key_of(words)
+    return None if key is None else slot(key)
 
 
 def _is_elsewhere(value: Any, repeat: bool) -> bool:
