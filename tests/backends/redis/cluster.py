@@ -73,34 +73,14 @@ class Cluster:
             port for port in self.ports if "role:master" in self.ask(port, "INFO", "replication")
         ]
 
-    def settle(self) -> None:
-        """Returns once all six are up and agree: three masters, and a replica each."""
-
-        def settled() -> bool:
-            said = [self.ask(port, "INFO", "replication") for port in self.ports]
-            told = [self.ask(port, "CLUSTER", "NODES") for port in self.ports]
-            masters = sum("role:master" in each for each in said)
-            following = sum("master_link_status:up" in each for each in said)
-            return masters == following == 3 and not any("fail" in each for each in told)
-
-        _until(settled)
-
     def kill(self, port: int) -> None:
-        """It is gone; `restart` brings it back, as a replica by then."""
+        """It is gone."""
         self._processes[port].kill()
         self._processes[port].wait()
-
-    def restart(self, port: int) -> None:
-        """Returns once it is part of the cluster again."""
-        self._processes[port] = self._start(port)
-        _until(lambda: "master_link_status:up" in self.ask(port, "INFO", "replication"))
 
     def stop(self, port: int) -> None:
         """It neither answers nor closes anything (SIGSTOP)."""
         self._processes[port].send_signal(signal.SIGSTOP)
-
-    def resume(self, port: int) -> None:
-        self._processes[port].send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         for process in self._processes.values():

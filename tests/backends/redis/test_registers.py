@@ -7,6 +7,7 @@ than what has been written, or another key's value.
 """
 
 import asyncio
+import itertools
 import random
 from contextlib import asynccontextmanager
 
@@ -27,8 +28,14 @@ class Register:
         self.doubtful: set[int] = set()
         self.failures: list[BackendError] = []
 
-    async def write(self, redis: Redis) -> None:
-        for number in range(1, WRITES + 1):
+    async def write(self, redis: Redis, disturbed: asyncio.Event) -> None:
+        """Until there were some, and as many again after the fault."""
+        least = WRITES
+        for number in itertools.count(1):
+            if number > least and disturbed.is_set():
+                return
+            if not disturbed.is_set():
+                least = number + WRITES
             self.written = number
             try:
                 assert await redis.set(self.name, f"{self.name}={number}")
@@ -106,11 +113,13 @@ async def exercise(redis, *, disturb=None):
     readers = [
         asyncio.create_task(register.read(redis, done)) for register in registers for _ in range(2)
     ]
-    disturbing = asyncio.create_task(disturb()) if disturb else None
-    await asyncio.gather(*(register.write(redis) for register in registers))
+    disturbed = asyncio.Event()
+    writers = asyncio.gather(*(register.write(redis, disturbed) for register in registers))
+    if disturb is not None:
+        await disturb()
+    disturbed.set()
+    await writers
     done.set()
-    if disturbing is not None:
-        await disturbing
     await asyncio.gather(*readers)
     return registers
 
