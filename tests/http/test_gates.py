@@ -359,3 +359,28 @@ def test_many_ends_leave_nothing_running():
             assert client.get(f"/{how}").status_code in (200, 500, 504)
         (route,) = app.gates.plane().tallies()
     assert (route[1], sum(route[3])) == (0, 20)
+
+
+def test_who_has_the_token_is_told_why():
+    app = App(policy=Policy(limit=GCRA(1, per=60)), explain_token="0123456789abcdef")
+
+    @app.get("/")
+    async def handler() -> str:
+        return "ok"
+
+    mine = {"authorization": "Bearer 0123456789abcdef"}
+    with Client(app) as client:
+        client.get("/")
+        name = client.get("/").headers["x-request-id"]
+        client.get("/")
+        (one,) = client.get(f"/_mhz/explain?id={name}", headers=mine).json()
+        assert (one["rule"], one["route"], one["figures"]["remaining"]) == ("limit", "GET /", 0)
+        assert len(client.get("/_mhz/explain", headers=mine).json()) == 2
+        for wrong in ({}, {"authorization": "Bearer x"}, {"authorization": "Basic \xe9"}):
+            refused = client.get("/_mhz/explain", headers=wrong)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_a_token_that_can_be_guessed_is_refused():
+    with pytest.raises(BadSettings, match="16"):
+        App(explain_token="secret")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from megahertz.engine import Plane, listeners, look
 from megahertz.errors import BadSettings, MegahertzError
-from megahertz.govern import FIGURES, ORDER
+from megahertz.govern import remembered
 
 LAST = 20
 """Refusals that are listed where none is asked for."""
@@ -45,7 +45,7 @@ def explain(request_id: str | None, server: str, as_json: bool) -> None:
         plane = _plane(server)
     except MegahertzError as error:
         raise click.UsageError(str(error)) from error
-    found = refusals(plane)
+    found = remembered(plane)
     if request_id is not None:
         found = [one for one in found if one["id"] == request_id]
     if as_json:
@@ -59,30 +59,18 @@ def explain(request_id: str | None, server: str, as_json: bool) -> None:
         click.echo("nothing has been refused")
 
 
-def refusals(plane: Plane) -> list[dict[str, Any]]:
-    """The last, the newest first, as plain data; `at` in seconds of the wall clock."""
-    started = time.time_ns() - time.monotonic_ns()
-    return [
-        {
-            "at": (started + at) / 1e9,
-            "id": name,
-            "route": route,
-            "rule": ORDER[rule],
-            "observed": observed,
-            "figures": dict(zip(FIGURES[ORDER[rule]], figures, strict=False)),
-        }
-        for at, rule, observed, name, route, figures in plane.refusals()
-    ]
-
-
 def _table(found: list[dict[str, Any]]) -> Table:
     table = Table("when", "request", "route", "rule", "decided by", box=None, pad_edge=False)
     for one in found:
-        told = ", ".join(f"{name} {value:g}" for name, value in one["figures"].items())
+        told = ", ".join(f"{name} {_told(value)}" for name, value in one["figures"].items())
         when = time.strftime("%H:%M:%S", time.localtime(one["at"]))
         rule = f"{one['rule']} (observed)" if one["observed"] else one["rule"]
         table.add_row(when, one["id"], one["route"], rule, told)
     return table
+
+
+def _told(figure: float | None) -> str:
+    return "any" if figure is None else f"{figure:g}"
 
 
 def _plane(server: str) -> Plane:

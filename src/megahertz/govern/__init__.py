@@ -18,13 +18,12 @@ from megahertz.govern.limit import (
     TokenBucket,
 )
 from megahertz.govern.policy import RULES, Policy
-from megahertz.govern.refusal import FIGURES, ORDER
+from megahertz.govern.refusal import ORDER, remembered
 from megahertz.govern.retry import UNDONE, Attempt, Retry, RetryStatistics
 from megahertz.govern.shed import Shed
 from megahertz.govern.timeout import Timeout
 
 __all__ = [
-    "FIGURES",
     "GCRA",
     "ORDER",
     "RULES",
@@ -56,5 +55,6 @@ __all__ = [
     "Timeout",
     "TokenBucket",
     "is_native",
+    "remembered",
     "set_gate",
 ]

@@ -1,8 +1,11 @@
 """What a gate's refusal is called, in Python and to the client."""
 
+import math
+import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from megahertz.engine import Plane
 from megahertz.errors import BreakerOpen, BulkheadFull, Overloaded, RateLimited, Refused
 from megahertz.govern.policy import Policy
 
@@ -39,3 +42,25 @@ def refusals(policy: Policy) -> Callable[[int, float | None], Refused]:
         return Overloaded("it could not be answered in time any more", retry_after=wait)
 
     return refused
+
+
+def remembered(plane: Plane) -> list[dict[str, Any]]:
+    """The last 4,096 refusals of all workers, the newest first, as plain data; `at` in seconds of
+    the wall clock, and figures by their names."""
+    started = time.time_ns() - time.monotonic_ns()
+    return [
+        {
+            "at": (started + at) / 1e9,
+            "id": name,
+            "route": route,
+            "rule": ORDER[rule],
+            "observed": observed,
+            "figures": dict(zip(FIGURES[ORDER[rule]], map(_plain, figures), strict=False)),
+        }
+        for at, rule, observed, name, route, figures in plane.refusals()
+    ]
+
+
+def _plain(figure: float) -> float | None:
+    """JSON has no infinity: None is "as many as may be"."""
+    return figure if math.isfinite(figure) else None

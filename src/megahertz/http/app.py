@@ -37,6 +37,7 @@ from megahertz.http.metrics import metrics_of
 from megahertz.http.openapi import document
 from megahertz.http.pages import pages
 from megahertz.http.problems import foreseen, problem, refusals, report
+from megahertz.http.refused import EXPLAIN, explaining
 from megahertz.http.request import Place, Request
 from megahertz.http.response import answer_of, copied
 from megahertz.http.routes import Router
@@ -71,6 +72,8 @@ class App(Router):
         docs_url: where the page is that shows the document; None: nowhere.
         metrics_url: where Prometheus finds what all workers have counted of each route; None:
             nowhere, and routes without rules are not counted.
+        explain_token: who shows it (`Authorization: Bearer`) is told by `/_mhz/explain` why
+            requests were refused, `?id=` for one; None: nobody, but for `mhz explain`.
 
     Example:
         >>> app = App(title="shop")
@@ -94,6 +97,7 @@ class App(Router):
         openapi_url: str | None = "/openapi.json",
         docs_url: str | None = "/docs",
         metrics_url: str | None = None,
+        explain_token: str | None = None,
     ) -> None:
         super().__init__(policy=policy, layers=layers, dependencies=dependencies)
         self.title = title
@@ -114,6 +118,9 @@ class App(Router):
         self.gates = Gates(problem, counts=metrics_url is not None)
         if metrics_url is not None:
             self.get(metrics_url, include_in_schema=False)(metrics_of(self.gates))
+        if explain_token is not None:
+            explain = explaining(self.gates, explain_token)
+            self.get(EXPLAIN, policy=Policy.off(), include_in_schema=False)(explain)
         self._face = Face(self)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
