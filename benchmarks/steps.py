@@ -37,6 +37,7 @@ TARGETS = {
     "traced": "GET /traced",
     "logged": "GET /logged",
     "governed": "GET /governed",
+    "waiting": "GET /waiting",
 }
 """What each case asks for. `value` is the least: a function that returns bytes; the others have
 one thing more than it, or than one of them."""
@@ -89,6 +90,12 @@ app = Steps()
 
 @app.get("/")
 async def hello() -> dict[str, str]:
+    return {"msg": "ok"}
+
+
+@app.get("/waiting")
+async def waiting() -> dict[str, str]:
+    await asyncio.sleep(0)
     return {"msg": "ok"}
 
 
