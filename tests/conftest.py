@@ -4,6 +4,7 @@ Hypothesis: the same examples every time in CI, fresh and more of them by a sett
 server is a failure that says what to do.
 """
 
+import logging
 import os
 import pwd
 import shutil
@@ -20,6 +21,15 @@ QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("fast", derandomize=True, deadline=None, suppress_health_check=QUIET)
 settings.register_profile("slow", max_examples=5000, deadline=None, suppress_health_check=QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(autouse=True)
+def _level():
+    """What a test makes of the root logger is its own."""
+    root = logging.getLogger()
+    before = root.level
+    yield
+    root.setLevel(before)
 
 
 class Postgres:

@@ -492,3 +492,15 @@ def test_what_is_logged_while_it_closes_is_written(file, lines):
     logs.close()
 
     assert [line["message"] for line in lines()] == ["early", "late"]
+
+
+def test_the_last_to_close_leaves_the_level_that_the_first_has_found():
+    root = logging.getLogger()
+    before = root.level
+    one, two = (Logs(sampling=Sampling.everything("debug")) for _ in range(2))
+    one.open()
+    two.open()
+    one.close()
+    assert root.level == logging.DEBUG
+    two.close()
+    assert root.level == before

@@ -72,6 +72,7 @@ class Logs:
     """The one that is open; the last one opened, if there are several."""
 
     _opened: ClassVar[list["Logs"]] = []
+    _before: ClassVar[int] = logging.WARNING
 
     def __init__(
         self,
@@ -94,7 +95,6 @@ class Logs:
         self._writer = Writer(lambda record: line(record, hidden), fd, capacity)
         self._source = TraceSource(0.0)
         self._entered = 0
-        self._before = logging.WARNING
         self.handler = LogsHandler(self)
 
     @property
@@ -252,10 +252,11 @@ class Logs:
         self._entered += 1
         if self._entered > 1:
             return
+        root = logging.getLogger()
+        if not Logs._opened:
+            Logs._before = root.level
         Logs._opened.append(self)
         Logs.active = self
-        root = logging.getLogger()
-        self._before = root.level
         root.addHandler(self.handler)
         root.setLevel(self._sampling.least)
         self._writer.open()
@@ -270,7 +271,9 @@ class Logs:
         Logs.active = Logs._opened[-1] if Logs._opened else None
         root = logging.getLogger()
         root.removeHandler(self.handler)
-        root.setLevel(self._before)
+        # They may close in any order: the last one leaves what the first has found.
+        still = Logs.active
+        root.setLevel(Logs._before if still is None else still._sampling.least)
         self._writer.close()
         atexit.unregister(self.flush)
 
