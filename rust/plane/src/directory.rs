@@ -37,13 +37,10 @@ pub enum Kind {
     Tally = 4,
     /// The last refusals.
     Refusals = 5,
-    /// Numbers that workers publish of themselves.
-    Gauges = 6,
 }
 
 impl Kind {
-    const ALL: [Kind; 6] =
-        [Kind::Parts, Kind::Limiter, Kind::Breaker, Kind::Tally, Kind::Refusals, Kind::Gauges];
+    const ALL: [Kind; 5] = [Kind::Parts, Kind::Limiter, Kind::Breaker, Kind::Tally, Kind::Refusals];
 }
 
 /// One line of the directory.

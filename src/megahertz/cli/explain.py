@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from megahertz.cli.reload import pid_in
 from megahertz.engine import Plane, listeners, look
 from megahertz.errors import BadSettings, MegahertzError
 from megahertz.govern import remembered
@@ -81,7 +82,4 @@ def _plane(server: str) -> Plane:
         return look(found[0])
     if server.isdecimal():
         return look(int(server))
-    try:
-        return look(int(Path(server).read_text()))
-    except (OSError, ValueError) as error:
-        raise BadSettings(f"{server}: no process, :port or file with a process id") from error
+    return look(pid_in(Path(server)))

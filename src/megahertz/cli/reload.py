@@ -41,7 +41,7 @@ def reload(target: str, timeout: float) -> None:
 def _supervisor(target: str) -> int:
     port = target.removeprefix(":")
     if not port.isdecimal():
-        return _in_file(Path(target))
+        return pid_in(Path(target))
     if port == target and (is_supervisor(int(target)) or int(port) > 65_535):
         return int(target)
     found = listeners(int(port))
@@ -56,7 +56,12 @@ def _supervisor(target: str) -> int:
     )
 
 
-def _in_file(path: Path) -> int:
+def pid_in(path: Path) -> int:
+    """The process id that a file holds.
+
+    Raises:
+        BadSettings: it cannot be read, or holds none.
+    """
     try:
         return int(path.read_text())
     except OSError as error:
