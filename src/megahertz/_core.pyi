@@ -450,6 +450,7 @@ class Engine:
         idle: called once, after `stop`, when the last connection has closed.
         deadline: the variable that tells a request's end, in seconds of the monotonic clock.
         cores: the share of a processor that this worker may use.
+        plane: where it counts; None, or where another engine of this process does: by itself.
     """
 
     def __new__(
@@ -464,6 +465,7 @@ class Engine:
         idle: Callable[[], object],
         deadline: ContextVar[float] | None = None,
         cores: float = 1.0,
+        plane: Plane | None = None,
     ) -> Engine: ...
     def fileno(self) -> int: ...
     def poll(self) -> None:
@@ -542,6 +544,21 @@ class Engine:
     def statistics(self) -> dict[str, int]:
         """Counters since the start and gauges of now, by name."""
 
+# --- figures.rs ---
+
+@final
+class Figure:
+    """A number of this process's part of a plane, by its name: `tasks`, `pool_used{pool="x"}`.
+
+    A counter goes on from what its predecessors in the part have counted.
+    """
+
+    def __new__(cls, plane: Plane, name: str, *, counter: bool = False) -> Figure: ...
+    def set(self, value: float) -> None:
+        """A gauge is this now; a counter has come to this since the figure was made."""
+    def clear(self) -> None:
+        """It is not told until it is set again."""
+
 # --- plane.rs ---
 
 @final
@@ -566,6 +583,20 @@ class Plane:
     ) -> list[tuple[str, int, int, list[int], list[tuple[int, int]], list[int]]]:
         """Of each route: name, requests that run, nanoseconds of all that ended, those that ended
         by class (gone, 1xx ... 5xx), refused and observed by rule, and by bucket of latency."""
+    def figures(self) -> list[tuple[str, bool, list[tuple[int | None, float]]]]:
+        """Every figure: its name with labels, whether it counts, and by part what it came to.
+
+        `engine.accepted`, `engine.refused{malformed}` and so on are the engine's own
+        (rust/poll/src/statistics.rs); others bear the names that `Figure` was given. Counters of
+        parts whose owner has ended are told, gauges are not. Part None: counted by `count`.
+        """
+    def count(self, name: str, more: int = 1) -> None:
+        """Adds to a counter that nobody owns; also without a part (a supervisor)."""
+    def began(self) -> float:
+        """Seconds since 1970 when the memory was made: all counters were 0."""
+    def exemplars(self) -> list[tuple[str, list[tuple[int, int, int, int] | None]]]:
+        """Of each route the newest in each of 21 buckets (below 65.5 us, then doubling): trace,
+        span, nanoseconds, and nanoseconds since 1970."""
     def refusals(self) -> list[tuple[int, int, bool, str, str, list[float]]]:
         """The last, newest first: nanoseconds, rule, whether only observed, id, route, figures."""
     @staticmethod
@@ -693,6 +724,8 @@ class Gate:
         """The rules of another from the next request on."""
     def clear(self) -> None:
         """Everything passes from the next request on."""
+    def exemplify(self, trace: int, span: int, nanoseconds: int) -> None:
+        """A request that was traced has ended: `Plane.exemplars` tells its trace."""
     def enter(self, exchange: Any) -> GatePass | None:
         """For a request that another server has read; None where there are no rules.
 

@@ -1,6 +1,7 @@
 """What Prometheus is told."""
 
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -13,7 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from megahertz import GCRA, App, Policy
 from megahertz.engine import Plane
 from megahertz.observe import exposition
-from megahertz.observe.metrics import _histogram, _labels, of_users
+from megahertz.observe.collect import EDGES, Point, cumulated, of_route
+from megahertz.observe.exposition import prometheus_text
+from megahertz.observe.families import ALL, ROUTES
+from megahertz.observe.metrics import of_users
 from megahertz.testing import Client, TestClient
 
 
@@ -102,24 +106,21 @@ def test_no_request_is_in_a_wrong_bucket(counts):
     for bucket, count in counts:
         buckets[bucket] += count
 
-    for line in _histogram("m", "", buckets, bounds):
-        edge, count = line.split('le="')[1].split('"} ')
-        below = sum(
-            it for it, bound in zip(buckets, bounds, strict=True) if bound <= float(edge) * 1e9
-        )
-        assert int(count) == (sum(buckets) if edge == "+Inf" else below)
+    *told, everything = cumulated(buckets, bounds)
+    for edge, count in zip(EDGES, told, strict=True):
+        assert count == sum(it for it, at in zip(buckets, bounds, strict=True) if at <= edge)
+    assert everything == sum(buckets)
 
 
 def test_every_bound_that_is_shown_is_one_of_the_segments():
-    bounds = set(Plane.bounds())
-    lines = list(_histogram("m", "", [0] * 416, Plane.bounds()))[:-1]
-    edges = [float(line.split('le="')[1].split('"')[0]) for line in lines]
-
-    assert all(round(edge * 1e9) in bounds for edge in edges)
+    assert set(EDGES) <= set(Plane.bounds())
 
 
 def test_labels_are_escaped():
-    assert _labels('GET /a"b\\c\nd') == 'method="GET",route="/a\\"b\\\\c\\nd"'
+    point = Point(of_route('GET /a"b\\c\nd'), 1)
+    *_, line = prometheus_text([(ROUTES[0], [point])])
+
+    assert line == 'megahertz_requests_total{method="GET",route="/a\\"b\\\\c\\nd"} 1'
 
 
 def test_metrics_of_users_are_told_as_well(monkeypatch, tmp_path):
@@ -134,3 +135,66 @@ def test_metrics_of_users_are_told_as_well(monkeypatch, tmp_path):
     assert b"orders_total" not in of_users()
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     assert of_users() == b""
+
+
+def test_what_the_engine_and_the_process_came_to():
+    with Client(shop()) as client:
+        client.get("/items/1")
+        client.get("/nowhere")
+        found = told(client.get("/metrics").text)
+
+    assert found["megahertz_connections_accepted_total",] >= 1
+    assert found["megahertz_connections_open", ("worker", "0")] >= 1
+    assert found["megahertz_requests_received_total",] == 3
+    assert found["megahertz_answers_total",] == 2
+    assert found["megahertz_engine_refusals_total", ("reason", "not_found")] == 1
+    assert found["megahertz_parse_errors_total", ("kind", "malformed")] == 0
+    assert found["megahertz_received_bytes_total",] > 100
+    assert found["megahertz_sent_bytes_total",] > 100
+    for name in ("tasks", "threads", "resident_memory_bytes", "open_files", "max_files"):
+        assert found[f"megahertz_{name}", ("worker", "0")] >= 1
+    # Of every application of this process, and other tests may have left some.
+    assert found["megahertz_pool_threads", ("pool", "handlers"), ("worker", "0")] >= 40
+    assert found["megahertz_workers",] == 1
+
+
+def test_bytes_that_are_no_request_are_told_by_what_is_wrong():
+    app = shop()
+    with Client(app) as client:
+        with socket.create_connection(("127.0.0.1", client.port)) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nbroken\r\n\r\n")
+            assert sock.makefile("rb").read().startswith(b"HTTP/1.1 400")
+        found = told(client.get("/metrics").text)
+
+    assert found["megahertz_parse_errors_total", ("kind", "malformed")] == 1
+    assert ("megahertz_engine_refusals_total", ("reason", "malformed")) not in found
+
+
+def test_a_request_whose_body_comes_late_is_counted_once():
+    app = shop()
+
+    @app.post("/orders")
+    async def order(order: dict[str, int]) -> None: ...
+
+    with Client(app) as client:
+        with socket.create_connection(("127.0.0.1", client.port)) as sock:
+            head = b"POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\n"
+            sock.sendall(head + b'{"a"')
+            sock.sendall(b": 1}" + b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            text = sock.makefile("rb").read().decode()
+        found = told(text[text.index("# HELP") :])
+
+    assert found["megahertz_requests_received_total",] == 2
+
+
+def test_every_name_that_is_told_is_one_of_the_table():
+    with Client(shop()) as client:
+        text = client.get("/metrics").text
+    known = {f"megahertz_{family.name}": family.kind for family in ALL}
+    families = text_string_to_metric_families(text)
+    ours = [it for it in families if it.name.startswith("megahertz_")]
+
+    assert ours
+    for family in ours:
+        total = f"{family.name}_total" if family.type == "counter" else family.name
+        assert known[total] == family.type

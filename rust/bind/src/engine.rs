@@ -6,16 +6,18 @@ use crate::batch;
 use crate::calls::{self, Object};
 use crate::contexts::Contexts;
 use crate::exchange::{Exchange, Reason};
+use crate::figures::row_of;
 use crate::gate::{Admission, Gate};
 use crate::lag::Lag;
 use crate::limits::{settings, socket_options};
+use crate::plane::Plane;
 use crate::proxies::Proxies;
 use crate::runtime::Runtime;
 use crate::socket::{Socket, key, payload};
 use crate::task::RequestTask;
 use crate::tls::TlsConfig;
 use plane::Outcome;
-use poll::{Event, Prepared, Reactor, SocketOptions, Token};
+use poll::{Count, Event, Prepared, Reactor, SocketOptions, Token};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -151,7 +153,7 @@ fn refused(error: rustix::io::Errno) -> PyErr {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (lp, limits, *, encode, failed, expired, broken, idle, deadline=None, cores=1.0))]
+    #[pyo3(signature = (lp, limits, *, encode, failed, expired, broken, idle, deadline=None, cores=1.0, plane=None))]
     #[expect(clippy::too_many_arguments, reason = "named in Python, one a hook")]
     fn new(
         py: Python<'_>,
@@ -164,12 +166,13 @@ impl Engine {
         idle: Py<PyAny>,
         deadline: Option<Py<PyAny>>,
         cores: f64,
+        plane: Option<&Bound<'_, Plane>>,
     ) -> PyResult<Self> {
         static ENGINES: AtomicUsize = AtomicUsize::new(0);
         let settings = settings(limits)?;
         let (socket_options, unread) = socket_options(limits)?;
         Ok(Engine {
-            reactor: Reactor::new(settings).map_err(refused)?,
+            reactor: Reactor::new(settings, row_of(plane)?).map_err(refused)?,
             runtime: Py::new(py, Runtime::new(py, lp)?)?,
             hooks: Arc::new(Hooks { encode, failed, expired, broken, idle, deadline }),
             router: Router::default(),
@@ -417,8 +420,8 @@ impl Engine {
 
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let all = PyDict::new(py);
-        for (name, value) in self.reactor.statistics().each() {
-            all.set_item(name, value)?;
+        for &(count, name) in Count::ALL {
+            all.set_item(name, self.reactor.statistics().get(count))?;
         }
         all.set_item("panics", self.panics)?;
         all.set_item("connections", self.reactor.connections())?;

@@ -1,11 +1,12 @@
 //! What stands between a request and its handler, decided before Python has seen either.
 use crate::answer::Answer;
 use crate::plane::{BreakerCell, Limiter, Plane, unusable};
-use plane::{Class, Refusals, Shed, ShedSettings, Tally};
+use plane::{Class, Exemplar, Exemplars, Refusals, Shed, ShedSettings, Tally};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 mod guest;
 mod rules;
@@ -124,6 +125,15 @@ impl Gate {
     /// Everything passes from the next request on.
     fn clear(&mut self) {
         self.rules = None;
+    }
+
+    /// A request that was traced has ended; others are told of it with its bucket.
+    fn exemplify(&self, trace: u128, span: u64, nanoseconds: u64) -> PyResult<()> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        let exemplars = Exemplars::new(&rules.parts, &rules.name).map_err(unusable)?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        exemplars.put(&Exemplar { trace, span, nanoseconds, time: since.as_nanos() as u64 });
+        Ok(())
     }
 
     fn enter(&self, exchange: &Bound<'_, PyAny>) -> PyResult<Option<guest::Pass>> {

@@ -14,6 +14,7 @@ mod convert;
 mod dispatch;
 mod engine;
 mod exchange;
+mod figures;
 mod gate;
 mod journal;
 mod lag;

@@ -1,5 +1,9 @@
 //! The segment that workers share, and what lies in it, as Python sees them.
-use plane::{Breaker, BreakerRule, Broken, Law, Parts, Pass, Reading, Refusals, Segment, Tally};
+use crate::figures;
+use plane::{
+    Breaker, BreakerRule, Broken, Exemplar, Exemplars, Law, Parts, Pass, Reading, Refusals,
+    Segment, Tally,
+};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::import_exception;
 use pyo3::prelude::*;
@@ -24,8 +28,9 @@ pub fn unusable(broken: Broken) -> PyErr {
 #[pyclass(frozen, module = "megahertz._core", name = "Plane")]
 pub struct Plane {
     segment: Arc<Segment>,
-    /// None where it is only looked at.
+    /// None where it is only looked at, or handed on.
     parts: Option<Arc<Parts>>,
+    is_looked_at: bool,
 }
 
 impl Plane {
@@ -48,7 +53,8 @@ impl Plane {
         }
         // SAFETY: the caller keeps its descriptor open during this call; it is duplicated at once.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
-        Plane::over(Segment::open(fd, !look).map_err(unusable)?, !look)
+        let plane = Plane::over(Segment::open(fd, !look).map_err(unusable)?, !look)?;
+        Ok(Plane { is_looked_at: look, ..plane })
     }
 
     /// One that others can map; `parts` processes at once. This one takes none of them.
@@ -89,6 +95,39 @@ impl Plane {
         Ok(all.collect())
     }
 
+    /// Every figure: its name, whether it counts, and by part what it came to; without a part,
+    /// what all have counted together.
+    fn figures(&self) -> PyResult<Vec<figures::Told>> {
+        let generations = self.made(Parts::generations(&self.segment))?;
+        Ok(figures::told(&self.segment, &generations))
+    }
+
+    /// Adds to a counter of all together.
+    #[pyo3(signature = (name, more=1))]
+    fn count(&self, name: &str, more: u64) -> PyResult<()> {
+        if self.is_looked_at {
+            return Err(PlaneUnusable::new_err("this plane is only looked at"));
+        }
+        plane::count(&self.segment, name, more).map_err(unusable)
+    }
+
+    /// Seconds since 1970 when it was made.
+    fn began(&self) -> f64 {
+        self.segment.began() as f64 / 1e9
+    }
+
+    /// Of each route that has some, by bucket: trace, span, nanoseconds, and when.
+    #[expect(clippy::type_complexity, reason = "one line of a table")]
+    fn exemplars(&self) -> Vec<(String, Vec<Option<(u128, u64, u64, u64)>>)> {
+        let all = self.segment.entries().into_iter();
+        let all = all.filter(|entry| entry.kind == plane::Kind::Exemplars).filter_map(|entry| {
+            let cells = Exemplars::over(&entry.block, self.segment.parts())?;
+            let told = |it: Exemplar| (it.trace, it.span, it.nanoseconds, it.time);
+            Some((entry.name, cells.into_iter().map(|cell| cell.map(told)).collect()))
+        });
+        all.collect()
+    }
+
     /// The last refusals, the newest first: time, rule, whether only observed, id, route, figures.
     fn refusals(&self) -> Vec<(u64, u8, bool, String, String, [f64; plane::FIGURES])> {
         let Ok(refusals) = Refusals::of(&self.segment) else { return vec![] };
@@ -123,7 +162,7 @@ impl Plane {
     fn over(segment: Segment, claims: bool) -> PyResult<Plane> {
         let segment = Arc::new(segment);
         let parts = claims.then(|| Parts::claim(&segment)).transpose().map_err(unusable)?;
-        Ok(Plane { segment, parts: parts.map(Arc::new) })
+        Ok(Plane { segment, parts: parts.map(Arc::new), is_looked_at: false })
     }
 }
 
@@ -257,6 +296,7 @@ fn pass_of(how: u8) -> Pass {
 /// Adds the classes to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Plane>()?;
+    module.add_class::<figures::Figure>()?;
     module.add_class::<Limiter>()?;
     module.add_class::<BreakerCell>()
 }

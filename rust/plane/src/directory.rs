@@ -37,10 +37,31 @@ pub enum Kind {
     Tally = 4,
     /// The last refusals.
     Refusals = 5,
+    /// Many figures of each part, side by side.
+    Row = 6,
+    /// One counter of each part.
+    Counter = 7,
+    /// One gauge of each part.
+    Gauge = 8,
+    /// One counter of all together.
+    Total = 9,
+    /// Requests of a route that a trace tells more of.
+    Exemplars = 10,
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [Kind::Parts, Kind::Limiter, Kind::Breaker, Kind::Tally, Kind::Refusals];
+    const ALL: [Kind; 10] = [
+        Kind::Parts,
+        Kind::Limiter,
+        Kind::Breaker,
+        Kind::Tally,
+        Kind::Refusals,
+        Kind::Row,
+        Kind::Counter,
+        Kind::Gauge,
+        Kind::Total,
+        Kind::Exemplars,
+    ];
 }
 
 /// One line of the directory.

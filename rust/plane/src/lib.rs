@@ -25,20 +25,26 @@
 
 mod breaker;
 mod directory;
+mod exemplar;
+mod figure;
 mod law;
 mod limiter;
 mod parts;
 mod refusals;
+mod row;
 mod segment;
 mod shed;
 mod tally;
 
 pub use breaker::{Breaker, Pass, Rule as BreakerRule};
 pub use directory::{Entry, Kind};
+pub use exemplar::{Exemplar, Exemplars};
+pub use figure::{Figure, count, total};
 pub use law::{Decision, Law};
 pub use limiter::{Counts, Limiter};
 pub use parts::Parts;
 pub use refusals::{FIGURES, Record, Refusals};
+pub use row::{COUNTERS, Figures, GAUGES, Row};
 pub use segment::{Block, Broken, Segment, VERSION};
 pub use shed::{Class, Overload, Settings as ShedSettings, Shed, Signals};
 pub use tally::{BUCKETS, Outcome, Reading, Tally, bound_of, bucket_of};

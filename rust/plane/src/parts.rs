@@ -1,5 +1,6 @@
 //! Whose part is whose: each worker writes its own, and a dead one's is taken over.
 use crate::directory::Kind;
+use crate::row::Taken;
 use crate::segment::{Broken, LINE, Segment};
 use crate::{Block, now};
 use rustix::process::{Pid, getpid, test_kill_process};
@@ -17,6 +18,7 @@ pub struct Parts {
     block: Block,
     part: usize,
     generation: u64,
+    pub(crate) taken: Taken,
 }
 
 impl Parts {
@@ -37,7 +39,7 @@ impl Parts {
             }
             let generation = row[AT_GENERATION].fetch_add(1, AcqRel) + 1;
             row[AT_SINCE].store(now(), Relaxed);
-            return Ok(Parts { block, part, generation });
+            return Ok(Parts { block, part, generation, taken: Taken::default() });
         }
         Err(Broken::Full)
     }

@@ -9,9 +9,10 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The number of this layout: any change of what lies where makes another.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 const MAGIC: u64 = u64::from_be_bytes(*b"MHZPLANE");
 
 const PAGE: usize = 4096;
@@ -25,6 +26,7 @@ const AT_SIZE: usize = 2;
 const AT_PARTS: usize = 3;
 const AT_NEXT: usize = 4;
 const AT_SEED: usize = 5;
+const AT_BEGAN: usize = 6;
 pub(crate) const HEADER: usize = PAGE;
 
 /// Why a segment cannot be had.
@@ -138,6 +140,8 @@ impl Segment {
         header[AT_SIZE].store(self.bytes as u64, Relaxed);
         header[AT_PARTS].store(parts as u64, Relaxed);
         header[AT_NEXT].store(crate::directory::END as u64, Relaxed);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        header[AT_BEGAN].store(since.as_nanos() as u64, Relaxed);
         header[AT_SEED].store(RandomState::new().build_hasher().finish(), Relaxed);
         header[AT_MAGIC].store(MAGIC, Release);
     }
@@ -154,6 +158,11 @@ impl Segment {
     /// The descriptor to hand on; none for memory of this process alone.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.fd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// When it was made: since then everything in it has been counted; nanoseconds since 1970.
+    pub fn began(&self) -> u64 {
+        self.words(0, 8)[AT_BEGAN].load(Relaxed)
     }
 
     /// How many workers may write at once.
@@ -236,8 +245,36 @@ impl Block {
         self.segment.words(self.at, self.count)
     }
 
+    /// `N` of them from `first` on, where the way to them must cost nothing.
+    ///
+    /// # Panics
+    /// There are not so many.
+    pub(crate) fn hold<const N: usize>(&self, first: usize) -> Held<N> {
+        let base = NonNull::from(&self.words()[first..first + N]).cast();
+        Held { base, _block: self.clone() }
+    }
+
     /// Whose they are.
     pub fn segment(&self) -> &Arc<Segment> {
         &self.segment
+    }
+}
+
+/// Words of a block, found once.
+pub(crate) struct Held<const N: usize> {
+    base: NonNull<[AtomicU64; N]>,
+    /// Keeps them mapped.
+    _block: Block,
+}
+
+// SAFETY: the memory is only ever reached as atomics, and `_block` keeps it mapped.
+unsafe impl<const N: usize> Send for Held<N> {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Sync for Held<N> {}
+
+impl<const N: usize> Held<N> {
+    pub(crate) fn all(&self) -> &[AtomicU64; N] {
+        // SAFETY: taken from a slice of N words, which stay mapped as long as `_block` lives.
+        unsafe { self.base.as_ref() }
     }
 }

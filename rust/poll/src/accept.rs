@@ -1,6 +1,7 @@
 //! New connections, within what the settings and the process allow.
 use crate::outbox::Outbox;
 use crate::reactor::{LISTENER, Listener, Reactor};
+use crate::statistics::{Count, Gauge};
 use crate::tls::Session;
 use crate::token::Token;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -33,7 +34,7 @@ impl Reactor {
     /// before it. None where there is no more room.
     pub fn adopt(&mut self, fd: OwnedFd, secure: bool) -> Option<Token> {
         if self.connections() >= self.settings.connections {
-            self.statistics.full += 1;
+            self.statistics.one(Count::Full);
             return None;
         }
         let token = self.admit(fd, None, self.settings.idle_timeout)?;
@@ -80,7 +81,8 @@ impl Reactor {
             self.rest();
             return None;
         }
-        self.statistics.accepted += 1;
+        self.statistics.one(Count::Accepted);
+        self.statistics.set(Gauge::Connections, self.connections() as u64);
         let conn = &mut self.conns[index as usize];
         conn.fd = Some(fd);
         conn.tls = tls;
@@ -91,7 +93,7 @@ impl Reactor {
 
     /// 503 to a connection too many: one try, since nothing of it is kept.
     fn turn_away(&mut self, fd: &OwnedFd, secure: bool) {
-        self.statistics.full += 1;
+        self.statistics.one(Count::Full);
         if secure {
             return; // A handshake would cost more than the answer is worth.
         }
@@ -103,7 +105,7 @@ impl Reactor {
 
     /// Out of descriptors: a level-triggered listener would spin, so it is taken out for a while.
     fn rest(&mut self) {
-        self.statistics.exhausted += 1;
+        self.statistics.one(Count::Exhausted);
         for listener in &self.listeners {
             let _ = epoll::delete(&self.set, &listener.fd);
         }

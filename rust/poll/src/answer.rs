@@ -2,6 +2,7 @@
 use crate::conn::{Conn, Current, Layer, Stage, Stream};
 use crate::outbox::{Outbox, Progress, Shared, Slice, Spares};
 use crate::reactor::{Event, Reactor};
+use crate::statistics::Count;
 use crate::token::Token;
 use std::sync::Arc;
 use wire::Refusal;
@@ -112,10 +113,10 @@ impl Reactor {
         // Of a body that is too large the rest may be anything.
         if let (Refusal::BodyTooLarge, Some(conn)) = (refusal, self.conn(token)) {
             conn.current.keep = false;
-            self.statistics.requests -= 1;
+            self.statistics.unrequest();
         }
         let answer = Arc::clone(&self.refusals[refusal as usize]);
-        self.statistics.refused += 1;
+        self.statistics.refused(refusal);
         let body = Body::Copied(&answer.body);
         if fields.is_empty() {
             return self.reply(token, refusal.status(), &answer.rendered, body);
@@ -126,7 +127,7 @@ impl Reactor {
 
     /// Answers a request that no handler has seen, with what a rule of the caller's says.
     pub fn refuse_with(&mut self, token: Token, status: u16, rendered: &[u8], body: &[u8]) {
-        self.statistics.refused += 1;
+        self.statistics.one(Count::Refused);
         self.reply(token, status, rendered, Body::Copied(body));
     }
 
@@ -228,7 +229,7 @@ impl Reactor {
 
     /// Answers bytes that make no request, and closes: what follows them means nothing.
     pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal) {
-        self.statistics.refused += 1;
+        self.statistics.refused(refusal);
         let Some(conn) = self.conns.get_mut(token.index as usize) else { return };
         let tail = conn.outbox.tail(&mut self.spares);
         self.refusals[refusal as usize].write_last(tail, &self.date);
@@ -246,7 +247,7 @@ impl Reactor {
 
     /// The connection is free for its next request.
     pub(crate) fn answered(&mut self, token: Token, keep: bool) {
-        self.statistics.answers += 1;
+        self.statistics.one(Count::Answers);
         self.deadlines.remove(token.index);
         let timeout_at = self.now + self.idle_patience();
         let Some(conn) = self.conn(token) else { return };
@@ -284,7 +285,7 @@ impl Reactor {
             let busy = conn.stage == Stage::Busy;
             return if busy { self.lose(token) } else { self.close(token) };
         };
-        self.statistics.bytes_out += sent as u64;
+        self.statistics.add(Count::BytesOut, sent as u64);
         if rests {
             self.rested.push(token);
         }

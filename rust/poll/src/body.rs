@@ -23,7 +23,7 @@ impl Reactor {
         conn.stage = Stage::Body;
         // It is counted when it is whole.
         conn.served = conn.served.wrapping_sub(1);
-        self.statistics.requests -= 1;
+        self.statistics.unrequest();
         self.invite(token);
         self.set_timeout(token, patience);
         self.look_again(token);
@@ -75,7 +75,7 @@ impl Reactor {
 
     /// The body will not become whole: the handler learns it, and its answer is the last one.
     pub(crate) fn fail_body(&mut self, token: Token, refusal: Refusal) {
-        self.statistics.refused += 1;
+        self.statistics.refused(refusal);
         let Some(conn) = self.conn(token) else { return };
         if let Some(intake) = &mut conn.intake {
             intake.fail(refusal);

@@ -1,6 +1,7 @@
 //! What happens when time is up: the one place where a timeout becomes an act.
 use crate::conn::{Layer, Stage};
 use crate::reactor::{Event, Reactor};
+use crate::statistics::{Count, Why};
 use crate::token::Token;
 use wire::Refusal;
 
@@ -16,7 +17,7 @@ impl Reactor {
             if self.is_socket(token) {
                 self.tell_restart(token);
             } else {
-                self.statistics.expired += 1;
+                self.statistics.one(Count::Expired);
                 self.events.push_back(Event::Expired(token));
             }
         }
@@ -54,12 +55,14 @@ impl Reactor {
         match conn.stage {
             Stage::Busy => self.lose(token),
             _ if !conn.is_sent() => {
-                self.statistics.stalled += 1;
+                self.statistics.one(Count::Stalled);
+                self.why = Why::Stalled;
                 self.close(token);
             }
             Stage::Idle if stopping && conn.served > 0 => self.last_look(token),
             Stage::Idle => {
-                self.statistics.idled += 1;
+                self.statistics.one(Count::Idled);
+                self.why = Why::Idle;
                 self.close(token);
             }
             Stage::Body if conn.intake.as_ref().is_some_and(|intake| intake.is_void()) => {

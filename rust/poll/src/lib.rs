@@ -48,6 +48,6 @@ pub use outbox::Slice;
 pub use reactor::{Event, Reactor};
 pub use settings::Settings;
 pub use socket::{Message, Overflow, Sent, SocketOptions};
-pub use statistics::Statistics;
+pub use statistics::{Count, Gauge, Statistics, Why};
 pub use tls::{BadTls, ClientAuth, Identity, SECRET_BYTES, Secret, Tls};
 pub use token::Token;

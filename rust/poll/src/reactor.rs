@@ -7,9 +7,10 @@ use crate::rooms::Rooms;
 use crate::serve::Cursor;
 use crate::settings::Settings;
 use crate::socket::Message;
-use crate::statistics::Statistics;
+use crate::statistics::{Gauge, Statistics, Why};
 use crate::token::Token;
 use crate::wheel::{COARSE, FINE, Wheel};
+use plane::Row;
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -105,16 +106,18 @@ pub struct Reactor {
     /// What each refusal is answered with, in the order of `Refusal::ALL`.
     pub(crate) refusals: [Arc<Prepared>; Refusal::ALL.len()],
     pub(crate) statistics: Statistics,
+    /// Of the next connection to be closed.
+    pub(crate) why: Why,
     pub(crate) stopping: bool,
     told_idle: bool,
 }
 
 impl Reactor {
-    /// A poller without sockets.
+    /// A poller without sockets, which counts into `row`.
     ///
     /// # Errors
     /// The kernel gave no descriptor.
-    pub fn new(settings: Settings) -> Result<Reactor, Errno> {
+    pub fn new(settings: Settings, row: Row) -> Result<Reactor, Errno> {
         let set = epoll::create(CreateFlags::CLOEXEC)?;
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -148,7 +151,8 @@ impl Reactor {
             deflater: Deflater::default(),
             inflater: Inflater::default(),
             refusals: Refusal::ALL.map(|refusal| Arc::new(Prepared::bare(refusal.status()))),
-            statistics: Statistics::default(),
+            statistics: Statistics::new(row),
+            why: Why::Other,
             stopping: false,
             told_idle: false,
         };
@@ -172,8 +176,8 @@ impl Reactor {
     }
 
     /// What was counted so far.
-    pub fn statistics(&self) -> Statistics {
-        self.statistics
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     /// The answer to give for a refusal, in place of an empty one.
@@ -311,6 +315,7 @@ impl Reactor {
     }
 
     pub(crate) fn close(&mut self, token: Token) {
+        let why = std::mem::take(&mut self.why);
         self.forget_socket(token, Close::new(1006, ""));
         let Some(conn) = self.conn(token) else { return };
         let (layer, watched) = (std::mem::take(&mut conn.layer), conn.watched);
@@ -327,7 +332,8 @@ impl Reactor {
             Layer::Mux(mux) => self.lose_streams(&mux),
             Layer::None => {}
         }
-        self.statistics.closed += 1;
+        self.statistics.closed(why);
+        self.statistics.set(Gauge::Connections, self.connections() as u64);
     }
 
     /// Makes the descriptor readable at once: there is more to do, but others' turn first.

@@ -154,7 +154,7 @@ mod tests {
             requests: 0,
             connections: 100,
         };
-        let mut reactor = Reactor::new(settings).unwrap();
+        let mut reactor = Reactor::new(settings, plane::Row::own().unwrap()).unwrap();
         let mut far = vec![];
         for _ in 0..count {
             let flags = SocketFlags::NONBLOCK;

@@ -2,6 +2,7 @@
 use crate::conn::{Current, LINGER, Layer, Stage, Step};
 use crate::intake::Incoming;
 use crate::reactor::{Event, READ_BYTES, Reactor};
+use crate::statistics::{Count, Why};
 use crate::tls::Received;
 use crate::token::Token;
 use rustix::event::epoll::EventFlags;
@@ -76,7 +77,8 @@ impl Reactor {
 
     /// The peer left before its answer.
     pub(crate) fn lose(&mut self, token: Token) {
-        self.statistics.gone += 1;
+        self.statistics.one(Count::Gone);
+        self.why = Why::Gone;
         self.events.push_back(Event::Gone(token));
         self.close(token);
     }
@@ -103,7 +105,7 @@ impl Reactor {
         };
         match result {
             Ok(count) if count > 0 => {
-                self.statistics.bytes_in += count as u64;
+                self.statistics.add(Count::BytesIn, count as u64);
                 let full = count == READ_BYTES;
                 if conn.tls.is_some() {
                     self.open_records(token, shared, count, full);
@@ -137,6 +139,10 @@ impl Reactor {
         let received = tls.receive(&sealed[..count], &mut plain);
         if shaking && !tls.is_shaking() {
             conn.timeout_at = idle_at;
+            self.statistics.one(Count::Handshakes);
+            if tls.is_resumed() {
+                self.statistics.one(Count::Resumed);
+            }
             if tls.protocol() == Some(b"h2") {
                 self.multiplex(token);
             }
@@ -163,7 +169,9 @@ impl Reactor {
             }
             Received::Ended => self.ended(token),
             Received::Broken => {
-                self.statistics.refused += 1;
+                self.statistics.one(Count::Refused);
+                self.statistics.one(Count::BadTls);
+                self.why = Why::Broken;
                 self.flush(token);
                 if self.conn(token).is_some_and(|conn| conn.stage == Stage::Busy) {
                     self.lose(token);
@@ -259,14 +267,14 @@ impl Reactor {
             Step::Request(incoming, used) => {
                 cursor.at += used;
                 self.occupy(token, &incoming);
-                self.statistics.requests += 1;
+                self.statistics.request();
                 self.cursor = Some(cursor);
                 Some(Event::Request(incoming))
             }
             Step::Head(incoming, used) => {
                 cursor.at += used;
                 self.occupy(token, &incoming);
-                self.statistics.requests += 1;
+                self.statistics.request();
                 self.cursor = Some(cursor);
                 Some(Event::Head(incoming))
             }

@@ -16,6 +16,7 @@
 use crate::conn::{Conn, Layer, Stage};
 use crate::reactor::{Event, Reactor};
 use crate::serve::Cursor;
+use crate::statistics::{Count, Why};
 use crate::token::Token;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -211,8 +212,8 @@ impl Reactor {
         let quiet = quiet(&options);
         let behind = !conn.inbound.is_empty();
         conn.socket = Some(Box::new(Socket::new(options, bits.unwrap_or(0), behind)));
-        self.statistics.answers += 1;
-        self.statistics.sockets += 1;
+        self.statistics.one(Count::Answers);
+        self.statistics.socket_opened();
         self.deadlines.remove(token.index);
         self.set_timeout(token, self.now + quiet);
         self.revisit(token);
@@ -270,7 +271,7 @@ impl Reactor {
                 }
                 Overflow::Wait | Overflow::Drop => self.drop_oldest(token, frame.data.len()),
                 Overflow::Close => {
-                    self.statistics.dropped += 1;
+                    self.statistics.one(Count::Dropped);
                     self.overflowed(token);
                     return Sent::Gone;
                 }
@@ -290,7 +291,7 @@ impl Reactor {
         while under_way + waiting.bytes + size > limit {
             let Some(oldest) = waiting.frames.pop_front() else { return };
             waiting.bytes -= oldest.len();
-            self.statistics.dropped += 1;
+            self.statistics.one(Count::Dropped);
         }
     }
 
@@ -494,7 +495,7 @@ impl Reactor {
                     if self.conns[token.index as usize].socket.as_ref().is_some_and(|s| s.closing) {
                         continue;
                     }
-                    self.statistics.messages += 1;
+                    self.statistics.one(Count::Messages);
                     self.cursor = Some(cursor);
                     return Some(Event::Message(token, message));
                 }
@@ -524,7 +525,7 @@ impl Reactor {
 
     /// The peer broke the rules: it is told, and nothing more is read.
     fn fail_socket(&mut self, token: Token, fault: Fault) {
-        self.statistics.faults += 1;
+        self.statistics.one(Count::Faults);
         let close = Close::new(fault.code(), fault.reason());
         let conn = &mut self.conns[token.index as usize];
         if conn.socket.as_ref().is_some_and(|socket| !socket.closing) {
@@ -542,6 +543,7 @@ impl Reactor {
     /// Tells of a socket's end, once, and takes it out of its rooms.
     pub(crate) fn forget_socket(&mut self, token: Token, close: Close) {
         let Some(socket) = self.conn(token).and_then(|conn| conn.socket.take()) else { return };
+        self.statistics.socket_ended();
         self.leave_all(token, &socket.rooms);
         self.events.push_back(Event::Ended(token, close));
     }
@@ -553,7 +555,8 @@ impl Reactor {
         let Some(socket) = &mut conn.socket else { return };
         let options = &socket.options;
         let wait = if socket.closing || socket.pinged {
-            self.statistics.silent += 1;
+            self.statistics.one(Count::Silent);
+            self.why = Why::Silent;
             return self.close(token);
         } else if socket.held || options.ping_interval == 0 {
             quiet(options)

@@ -18,7 +18,7 @@ use crate::outbox::{Outbox, Progress, Spares, TURN};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
@@ -53,6 +53,11 @@ impl Session {
     /// Whether the handshake is under way.
     pub fn is_shaking(&self) -> bool {
         self.tls.is_handshaking()
+    }
+
+    /// Whether the handshake took up an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// The protocol agreed on, where the peer named any.

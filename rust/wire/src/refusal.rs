@@ -63,6 +63,24 @@ impl Refusal {
             Refusal::Version => 505,
         }
     }
+
+    /// For counters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::Malformed => "malformed",
+            Refusal::NotFound => "not_found",
+            Refusal::NotAllowed => "not_allowed",
+            Refusal::TooSlow => "too_slow",
+            Refusal::BodyTooLarge => "body_too_large",
+            Refusal::TargetTooLong => "target_too_long",
+            Refusal::UpgradeRequired => "upgrade_required",
+            Refusal::HeadTooLarge => "head_too_large",
+            Refusal::Broken => "broken",
+            Refusal::Unsupported => "unsupported",
+            Refusal::Full => "full",
+            Refusal::Version => "version",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ import click
 
 from megahertz.cli.listen import Listen
 from megahertz.cli.logs import log_options, logs_of, observed
+from megahertz.cli.metrics import address as as_address
 from megahertz.cli.serve import Hosting, serve
 from megahertz.cli.supervise import Plan, oversee
 from megahertz.cli.supervise import memory as as_memory
@@ -26,7 +27,7 @@ from megahertz.engine import (
     ticket_secret,
 )
 from megahertz.errors import BadSettings, MegahertzError
-from megahertz.http import service_of
+from megahertz.http import App, AsgiHost, service_of
 from megahertz.settings import Limits
 
 
@@ -131,6 +132,13 @@ from megahertz.settings import Limits
     help="of an ASGI application: on has to work, off is not asked.",
 )
 @click.option(
+    "--metrics",
+    "metrics",
+    type=as_address,
+    metavar="ADDRESS:PORT",
+    help="Tell Prometheus at /metrics of that address what all workers count.",
+)
+@click.option(
     "--policy",
     metavar="MODULE:NAME",
     help="A Policy in front of the application; for ASGI also a dict of patterns to policies.",
@@ -162,6 +170,7 @@ def run(
     proxy_header: str,
     root_path: str,
     lifespan: Literal["auto", "on", "off"],
+    metrics: tuple[str, int] | None,
     policy: str | None,
     factory: bool,
     log_level: str,
@@ -177,6 +186,7 @@ def run(
       mhz run shop.main:app --port 8080 --workers 4
       mhz run shop.main:app --tls-cert shop.pem --tls-key shop.key
       mhz run shop.main:app --access-log --log-format json
+      mhz run shop.main:app --workers 4 --metrics 127.0.0.1:9464
 
     Several certificates: --tls-cert A --tls-key A.key --tls-cert B --tls-key B.key; a client is
     shown the one with the name it asks for. Changed files are in use within 10 s, without a
@@ -194,6 +204,8 @@ def run(
         rules = None if policy is None else load(policy)
         app = load(target, factory=factory)
         made = service_of(app, root_path=root_path, lifespan=lifespan, policy=rules)
+        if metrics is not None and isinstance(made, App | AsgiHost):
+            made.gates.counts = True
         return observed(made, logs)
 
     try:
@@ -209,6 +221,8 @@ def run(
             tls=_tls(tls_cert, tls_key, tls_client_ca),
             proxies=proxies,
             proxy_header=proxy_header,
+            counts=metrics is not None,
+            metrics=None if lifeline is not None else metrics,
         )
         if lifeline is not None:
             bind_inherited()
@@ -221,6 +235,7 @@ def run(
             grace=grace,
             delay=delay,
             watched=folders if reload else (),
+            metrics=metrics,
         )
         with keep_pid(pid_file):
             if supervise or reload or workers > 1 or memory is not None:

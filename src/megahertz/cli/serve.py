@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Self
 
+from megahertz.cli.metrics import told_at
 from megahertz.cli.target import StartFailed
 from megahertz.engine import (
     INTERRUPTED,
@@ -24,8 +25,10 @@ from megahertz.engine import (
     Signals,
     Tls,
     listen,
+    plane,
 )
 from megahertz.errors import MegahertzError
+from megahertz.observe import Sampler
 from megahertz.settings import Limits
 
 log = logging.getLogger("megahertz")
@@ -57,6 +60,8 @@ class Hosting:
         tls: spoken on every socket.
         proxies: believed when they say who asked them.
         proxy_header: that they say it by.
+        counts: requests, and figures of the process.
+        metrics: the address that this process tells them at; None: another one does, or nobody.
     """
 
     loop: str = "auto"
@@ -68,6 +73,8 @@ class Hosting:
     tls: Tls | None = None
     proxies: tuple[str, ...] = ()
     proxy_header: str = "x-forwarded"
+    counts: bool = False
+    metrics: tuple[str, int] | None = None
 
 
 def serve(
@@ -101,7 +108,7 @@ def serve(
     _raise_file_limit()
     health = Health(hosting.health)
     server = Server(
-        _Listening(service, sockets, health),
+        _Listening(service, sockets, health, hosting),
         sockets,
         limits=hosting.limits,
         tls=hosting.tls,
@@ -230,9 +237,13 @@ def _last_call(code: int) -> None:
 class _Listening:
     """The service, which begins to listen only once it is open: until then nobody connects."""
 
-    def __init__(self, service: Service, sockets: list[socket.socket], health: Health) -> None:
+    def __init__(
+        self, service: Service, sockets: list[socket.socket], health: Health, hosting: Hosting
+    ) -> None:
         self._service = service
         self._sockets = sockets
+        self._hosting = hosting
+        self._open = contextlib.AsyncExitStack()
         self.routes = [*health.routes, *service.routes]
         self.fallback = service.fallback
         self.gate = getattr(service, "gate", None)
@@ -241,12 +252,20 @@ class _Listening:
         self.failed = service.failed
 
     async def __aenter__(self) -> Self:
-        await self._service.__aenter__()
-        listen(self._sockets)
+        async with contextlib.AsyncExitStack() as stack:
+            shared = plane()
+            if self._hosting.counts and shared is not None:
+                await stack.enter_async_context(Sampler(shared))
+                if self._hosting.metrics is not None:
+                    await stack.enter_async_context(told_at(*self._hosting.metrics, shared))
+            await self._service.__aenter__()
+            listen(self._sockets)
+            self._open = stack.pop_all()
         return self
 
     async def __aexit__(self, *exc: object) -> bool | None:
-        return await self._service.__aexit__(*exc)
+        async with self._open:
+            return await self._service.__aexit__(*exc)
 
 
 def _loop(name: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:

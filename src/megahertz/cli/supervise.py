@@ -6,13 +6,25 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
 from megahertz.cli.listen import Listen
+from megahertz.cli.metrics import told_at
 from megahertz.cli.watch import watch
-from megahertz.engine import Notifier, Supervisor, bindings, command, listen, nodes, size, usable
+from megahertz.engine import (
+    Notifier,
+    Supervisor,
+    bindings,
+    command,
+    listen,
+    no_more,
+    nodes,
+    size,
+    usable,
+)
 from megahertz.errors import BadSettings
 
 
@@ -45,6 +57,7 @@ class Plan:
         grace: seconds to finish what runs.
         delay: seconds to go on serving after the signal to stop.
         watched: folders whose Python files restart the workers when they change.
+        metrics: the address that figures are told at.
     """
 
     count: int
@@ -54,6 +67,7 @@ class Plan:
     grace: float
     delay: float
     watched: Sequence[str] = ()
+    metrics: tuple[str, int] | None = None
 
 
 def oversee(host: str, port: int, plan: Plan, *, secure: bool) -> int:
@@ -81,6 +95,7 @@ def oversee(host: str, port: int, plan: Plan, *, secure: bool) -> int:
         memory=plan.memory,
         notifier=Notifier(os.environ),
         changes=watch(plan.watched) if plan.watched else None,
+        beside=no_more if plan.metrics is None else partial(told_at, *plan.metrics),
     )
     how = f"{plan.count} worker{'s' if plan.count > 1 else ''}"
     return asyncio.run(supervisor.run(lambda: address.announce(how, secure=secure)))

@@ -23,7 +23,7 @@ Rejected
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +43,7 @@ from megahertz.errors import (
     MegahertzError,
     Overloaded,
 )
+from megahertz.observe import series, tells
 from megahertz.types import Resource
 
 T = TypeVar("T")
@@ -160,6 +161,7 @@ class WriteBehind(Generic[T]):
         self._refused = self._duplicates = 0
         self._failed: str | None = None
         self._news: asyncio.Future[None] | None = None
+        tells(self)
 
     @property
     def recovered(self) -> tuple[T, ...]:
@@ -347,6 +349,19 @@ class WriteBehind(Generic[T]):
 
     async def _bury(self, entries: list[Entry[T]]) -> None:
         await asyncio.to_thread(bury, self.directory, [entry.encoded for entry in entries])
+
+    def figures(self) -> Iterable[tuple[str, float]]:
+        """For `/metrics`."""
+        if self._journal is None:
+            return
+        told, name = self.statistics(), os.path.basename(self.directory)
+        yield series("journal_pending", journal=name), told.pending
+        yield series("journal_durable_total", journal=name), told.durable
+        yield series("journal_persisted_total", journal=name), told.persisted
+        yield series("journal_refused_total", journal=name), told.refused
+        yield series("journal_failures_total", journal=name), told.sink_failures
+        yield series("journal_dead_total", journal=name), told.dead
+        yield series("journal_bytes", journal=name), told.bytes
 
     def statistics(self) -> Statistics:
         """Counters since the start and gauges of now."""

@@ -5,7 +5,7 @@ from megahertz.engine.control import ask_reload, is_supervisor
 from megahertz.engine.health import Health
 from megahertz.engine.lifeline import Lifeline, worker_count
 from megahertz.engine.link import links
-from megahertz.engine.memory import size
+from megahertz.engine.memory import resident, size
 from megahertz.engine.native import (
     Answer,
     BreakerCell,
@@ -13,6 +13,7 @@ from megahertz.engine.native import (
     ClientTlsConfig,
     Engine,
     Exchange,
+    Figure,
     Gate,
     GatePass,
     Journal,
@@ -43,7 +44,7 @@ from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Failed, Observer,
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import BACKLOG, bind, listen, places, queue_limit, url
 from megahertz.engine.statistics import ServerStatistics
-from megahertz.engine.supervisor import INTERRUPTED, START_FAILED, Supervisor
+from megahertz.engine.supervisor import INTERRUPTED, START_FAILED, Supervisor, no_more
 from megahertz.engine.systemd import Notifier, activated
 from megahertz.engine.tls import Tls
 from megahertz.engine.worker import command
@@ -63,6 +64,7 @@ __all__ = [
     "Engine",
     "Exchange",
     "Failed",
+    "Figure",
     "Gate",
     "GatePass",
     "Health",
@@ -105,11 +107,13 @@ __all__ = [
     "listeners",
     "look",
     "make_visible",
+    "no_more",
     "nodes",
     "places",
     "plain_int",
     "plane",
     "queue_limit",
+    "resident",
     "size",
     "ticket_secret",
     "url",

@@ -16,6 +16,7 @@ from typing import Self
 from megahertz.context import DEADLINE
 from megahertz.engine.lifeline import worker_count
 from megahertz.engine.native import Engine, RequestTask, ticket_secret
+from megahertz.engine.plane import plane
 from megahertz.engine.processors import share
 from megahertz.engine.service import Service
 from megahertz.engine.sockets import limit_unsent, silence
@@ -164,6 +165,7 @@ class Server:
             idle=self._idle.set,
             deadline=DEADLINE,
             cores=share(worker_count()),
+            plane=plane() or getattr(service, "plane", None),
         )
         try:
             engine.trust(*self._proxies)

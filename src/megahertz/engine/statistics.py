@@ -26,6 +26,9 @@ class ServerStatistics:
         silent: WebSockets ended because the peer answered no ping, or no close.
         bytes_in: bytes read.
         bytes_out: bytes written.
+        handshakes: of TLS that went through.
+        resumed: those of them that took up a session.
+        bad_tls: connections whose TLS was none, or broken.
         panics: bugs of the engine that cost a request its answer.
         connections: open now.
         running: suspended handlers now.
@@ -50,6 +53,9 @@ class ServerStatistics:
     silent: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    handshakes: int = 0
+    resumed: int = 0
+    bad_tls: int = 0
     panics: int = 0
     connections: int = 0
     running: int = 0

@@ -29,6 +29,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,7 @@ from megahertz.engine.bus import forget
 from megahertz.engine.control import Control
 from megahertz.engine.lifeline import BUS, COUNT, INDEX
 from megahertz.engine.memory import resident
-from megahertz.engine.native import ticket_secret
+from megahertz.engine.native import Plane, ticket_secret
 from megahertz.engine.plane import for_workers
 from megahertz.engine.processors import CPUS
 from megahertz.engine.signals import Signals
@@ -63,9 +64,20 @@ WEIGH = 1.0
 
 Changes = Callable[[asyncio.Event], AsyncIterator[Collection[str]]]
 
+Beside = Callable[[Plane], AbstractAsyncContextManager[object]]
+
+
+def no_more(plane: Plane) -> AbstractAsyncContextManager[object]:
+    """Nothing beside the workers."""
+    return contextlib.nullcontext()
+
+
 START = 300.0
 """Seconds that new workers have to begin to serve beside the old ones (systemd's TimeoutStartSec is
 90; applications that load a model take longer)."""
+
+STARTS, FAILURES = "worker_starts_total", "worker_failures_total"
+"""What is counted in the workers' plane."""
 
 NOT_STARTED = "the new workers do not start: the old ones stay"
 
@@ -96,6 +108,7 @@ class Supervisor:
         memory: bytes in memory above which a worker is replaced.
         notifier: of systemd.
         changes: gives what has changed, until the event is set; each asks for a restart.
+        beside: entered with the workers' plane for as long as we run.
     """
 
     def __init__(
@@ -111,12 +124,14 @@ class Supervisor:
         memory: int | None = None,
         notifier: Notifier | None = None,
         changes: Changes | None = None,
+        beside: Beside = no_more,
     ) -> None:
         self._command = command
         self._cpus = cpus or [[]] * len(sockets)
         self._memory = memory
         self._notifier = notifier or Notifier()
         self._changes = changes
+        self._beside = beside
         alone = all(group is not sockets[0] for group in sockets[1:])
         self._places = [Place(index, group, alone) for index, group in enumerate(sockets)]
         self._grace = grace
@@ -131,6 +146,8 @@ class Supervisor:
         self._bus = ""
         self._secret = ticket_secret()
         self._plane = for_workers(len(sockets))
+        for name in (STARTS, FAILURES):
+            self._plane.count(name, 0)
         self.signals = Signals(self._hung_up)
 
     async def run(self, announce: Callable[[], None]) -> int:
@@ -146,7 +163,11 @@ class Supervisor:
             with tempfile.TemporaryDirectory(
                 prefix="megahertz-", ignore_cleanup_errors=True
             ) as self._bus:
-                async with Control(self.reload), asyncio.TaskGroup() as self._group:
+                async with (
+                    Control(self.reload),
+                    self._beside(self._plane),
+                    asyncio.TaskGroup() as self._group,
+                ):
                     self._notifier.watch()
                     self._go(self._begin(announce))
                     if self._changes is not None:
@@ -290,6 +311,7 @@ class Supervisor:
             replace=self._asked,
         )
         self._alive.add(worker)
+        self._plane.count(STARTS)
         self._go(self._attend(place, worker))
         if self.signals.stopped.is_set():
             worker.stop(keep=self._lent)  # it was being started while the others were told
@@ -312,6 +334,7 @@ class Supervisor:
 
     async def _vacated(self, place: Place, ended: str, lived: float) -> None:
         place.worker = None
+        self._plane.count(FAILURES)
         if self._changes is not None:
             log.error("worker %d ended %s: it waits for a change", place.index, ended)
             return

@@ -10,6 +10,7 @@ from megahertz.http.events import Event, Events, last_event_id
 from megahertz.http.files import FileResponse
 from megahertz.http.forms import FormData, UploadFile
 from megahertz.http.hosts import HTTPSRedirect, TrustedHosts
+from megahertz.http.metrics import metrics_of
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import is_chosen, title
 from megahertz.http.request import Address, Request
@@ -66,6 +67,7 @@ __all__ = [
     "WebSocket",
     "is_chosen",
     "last_event_id",
+    "metrics_of",
     "service_of",
     "title",
 ]

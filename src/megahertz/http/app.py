@@ -13,6 +13,7 @@ from megahertz.engine import (
     Endpoint,
     Exchange,
     Observer,
+    Plane,
     Route,
 )
 from megahertz.errors import BadRoute, BadSettings, Refused
@@ -45,6 +46,7 @@ from megahertz.http.shared import Overrides, Shared
 from megahertz.http.signature import is_async
 from megahertz.http.state import State
 from megahertz.http.threads import Threads
+from megahertz.observe import Sampler
 from megahertz.types import Layer, Resource
 
 F = TypeVar("F", bound=ErrorHandler)
@@ -117,7 +119,7 @@ class App(Router):
         self._open: AsyncExitStack | None = None
         self.gates = Gates(problem, counts=metrics_url is not None)
         if metrics_url is not None:
-            self.get(metrics_url, include_in_schema=False)(metrics_of(self.gates))
+            self.get(metrics_url, include_in_schema=False)(metrics_of(self.gates.plane))
         if explain_token is not None:
             explain = explaining(self.gates, explain_token)
             self.get(EXPLAIN, policy=Policy.off(), include_in_schema=False)(explain)
@@ -150,6 +152,11 @@ class App(Router):
     def routes(self) -> Sequence[Route]:
         """Every route declared until now, compiled; for the engine."""
         return self._compile()
+
+    @property
+    def plane(self) -> Plane | None:
+        """Where the engine counts, and the process writes its figures; None: `metrics_url` is."""
+        return self.gates.plane() if self.gates.counts else None
 
     @property
     def fallback(self) -> Endpoint | None:
@@ -218,6 +225,8 @@ class App(Router):
         self._seed.clear()
         async with AsyncExitStack() as stack:
             stack.callback(self.threads.close)
+            if self.plane is not None:
+                await stack.enter_async_context(Sampler(self.plane))
             for app in self._apps():
                 for resource in app._resources:
                     await stack.enter_async_context(resource)

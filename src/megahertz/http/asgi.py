@@ -54,7 +54,7 @@ class AsgiHost:
     ) -> None:
         self._app = app
         self._policies = policy if isinstance(policy, Mapping) else {"*": policy or Policy()}
-        self._gates = Gates(problem)
+        self.gates = Gates(problem)
         self._root = root_path = root_path.rstrip("/")
         self._lifespan = AsgiLifespan(app, use=lifespan)
         self._template: dict[str, Any] = {
@@ -82,7 +82,7 @@ class AsgiHost:
             if path == "*":
                 continue
             pattern, rules = parse(path), policy.over(default)
-            gate = self._gates.of(path, rules, params=pattern.names)
+            gate = self.gates.of(path, rules, params=pattern.names)
             methods = (ANY, WEBSOCKET)
             made.append(
                 Route(
@@ -104,7 +104,7 @@ class AsgiHost:
     @property
     def gate(self) -> Gate | None:
         """The rules in front of the application."""
-        return self._gates.of("*", self._policies.get("*", Policy()))
+        return self.gates.of("*", self._policies.get("*", Policy()))
 
     @property
     def refusals(self) -> Mapping[int, Answer]:

@@ -6,13 +6,14 @@ for it, up to its grace, and then cancels it.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 from megahertz.context import lift_deadline
 from megahertz.errors import Overloaded
 from megahertz.http.threads import Threads, bound
+from megahertz.observe import tells
 
 P = ParamSpec("P")
 
@@ -60,7 +61,16 @@ class Background:
         waiting: tasks that may wait or run at once.
     """
 
-    __slots__ = ("_done", "_failed", "_failures", "_most", "_refused", "_threads", "_waiting")
+    __slots__ = (
+        "__weakref__",
+        "_done",
+        "_failed",
+        "_failures",
+        "_most",
+        "_refused",
+        "_threads",
+        "_waiting",
+    )
 
     def __init__(
         self, threads: Threads, failed: Callable[[BaseException, str], None], waiting: int = WAITING
@@ -69,6 +79,7 @@ class Background:
         self._failed = failed
         self._most = waiting
         self._waiting = self._done = self._failures = self._refused = 0
+        tells(self)
 
     def admit(self, tasks: BackgroundTasks) -> None:
         """Makes room for them, before the answer is sent.
@@ -111,6 +122,11 @@ class Background:
         except Exception as error:
             self._failures += 1
             self._failed(error, f"background task {getattr(func, '__qualname__', func)}")
+
+    def figures(self) -> Iterable[tuple[str, float]]:
+        """For `/metrics`."""
+        yield "background_waiting", self._waiting
+        yield "background_failures_total", self._failures
 
     def statistics(self) -> BackgroundStatistics:
         """A snapshot."""

@@ -22,11 +22,14 @@ class Gates:
     Args:
         answer: to an error of a rule, the same for every request; None where that depends.
         counts: requests of every route, with rules or without.
+
+    Attributes:
+        counts: as above; may be changed until the routes are compiled.
     """
 
     def __init__(self, answer: Callable[[Refused], Answer] | None, *, counts: bool = False) -> None:
         self.answer = answer
-        self._counts = counts
+        self.counts = counts
         self._gates: dict[str, Gate] = {}
         self._served: dict[str, _Served] = {}
         self._own: Plane | None = None
@@ -81,7 +84,7 @@ class Gates:
             params=served.params,
             socket=served.socket,
             answer=self.answer,
-            counts=self._counts,
+            counts=self.counts,
         )
 
     def labels(self) -> Iterable[str]:

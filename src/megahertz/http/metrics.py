@@ -2,16 +2,24 @@
 
 from collections.abc import Awaitable, Callable
 
+from megahertz.engine import Plane
 from megahertz.govern import ORDER
-from megahertz.http.gates import Gates
+from megahertz.http.request import Request
 from megahertz.http.response import Response
-from megahertz.observe import METRICS_TYPE, exposition
+from megahertz.observe import scraped
 
 
-def metrics_of(gates: Gates) -> Callable[[], Awaitable[Response]]:
-    """A handler that tells what the gates have counted, in all workers."""
+def metrics_of(plane: Callable[[], Plane]) -> Callable[[Request], Awaitable[Response]]:
+    """A handler that tells what all workers of the plane have counted."""
 
-    async def metrics() -> Response:
-        return Response(exposition(gates.plane(), ORDER), media_type=METRICS_TYPE)
+    async def metrics(request: Request) -> Response:
+        fields = request.headers
+        body, headers = scraped(
+            plane(),
+            ORDER,
+            accept=fields.get("accept", ""),
+            encoding=fields.get("accept-encoding", ""),
+        )
+        return Response(body, headers=headers)
 
     return metrics

@@ -8,6 +8,7 @@ broker.
 import logging
 import os
 import re
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +18,7 @@ import msgspec
 from megahertz.engine import Bus, Engine
 from megahertz.errors import BadSettings
 from megahertz.http.websocket import WebSocket
+from megahertz.observe import series, tells
 from megahertz.types import Broker
 
 log = logging.getLogger("megahertz")
@@ -68,6 +70,7 @@ class Rooms:
         self._origin = os.urandom(8)
         self._published = self._received = 0
         self._open = AsyncExitStack()
+        tells(self)
 
     def __getitem__(self, room: str) -> "Room":
         """The room of that name; it needs no making, and is gone with its last member."""
@@ -88,6 +91,12 @@ class Rooms:
         self._engines.clear()
         await self._open.aclose()
         return None
+
+    def figures(self) -> Iterable[tuple[str, float]]:
+        """For `/metrics`."""
+        told = self.statistics()
+        for name in ("published", "received", "lost"):
+            yield series(f"room_{name}_total", rooms=self._name), getattr(told, name)
 
     def statistics(self) -> RoomStatistics:
         """A snapshot."""

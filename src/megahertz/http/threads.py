@@ -3,12 +3,13 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from megahertz.errors import Overloaded
+from megahertz.observe import series, tells
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ class Threads:
         waiting: calls that may wait; above, `Overloaded`.
     """
 
-    __slots__ = ("_admitted", "_executor", "_lock", "_most", "_refused", "_threads")
+    __slots__ = ("__weakref__", "_admitted", "_executor", "_lock", "_most", "_refused", "_threads")
 
     def __init__(self, threads: int = THREADS, waiting: int = WAITING) -> None:
         self._threads = threads
@@ -46,6 +47,7 @@ class Threads:
         self._refused = 0
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
+        tells(self)
 
     async def run(self, call: Callable[[], T]) -> T:
         """The result of `call()`, made in a thread with a copy of the caller's context.
@@ -109,6 +111,12 @@ class Threads:
     def statistics(self) -> ThreadStatistics:
         """A snapshot."""
         return ThreadStatistics(self._threads, self._admitted, self._refused)
+
+    def figures(self) -> Iterable[tuple[str, float]]:
+        """For `/metrics`."""
+        yield series("pool_threads", pool="handlers"), self._threads
+        yield series("pool_calls", pool="handlers"), self._admitted
+        yield series("pool_refused_total", pool="handlers"), self._refused
 
     def _pool(self) -> ThreadPoolExecutor:
         if self._executor is None:

@@ -7,15 +7,16 @@ from megahertz.observe.doctor import Facts, Finding, Machine, Severity, examine,
 from megahertz.observe.leaks import Leak
 from megahertz.observe.logger import Logger
 from megahertz.observe.logs import Logs, LogStatistics
-from megahertz.observe.metrics import METRICS_TYPE, exposition
+from megahertz.observe.metrics import exposition, scraped
 from megahertz.observe.propagate import continued, extract, inject
 from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
+from megahertz.observe.sampler import Sampler
 from megahertz.observe.sampling import Sampling
+from megahertz.observe.sources import Source, series, tells
 from megahertz.observe.tracing import Tracing
 from megahertz.observe.watchdog import Blocked
 
 __all__ = [
-    "METRICS_TYPE",
     "Alarm",
     "Blocked",
     "Facts",
@@ -27,8 +28,10 @@ __all__ = [
     "Machine",
     "Runtime",
     "RuntimeStatistics",
+    "Sampler",
     "Sampling",
     "Severity",
+    "Source",
     "Thresholds",
     "TraceContext",
     "Tracing",
@@ -40,4 +43,7 @@ __all__ = [
     "extract",
     "inject",
     "probe",
+    "scraped",
+    "series",
+    "tells",
 ]

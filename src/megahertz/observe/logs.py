@@ -26,6 +26,7 @@ from megahertz.observe.outcome import GONE, Done, ended, refused, status_of
 from megahertz.observe.ring import CAPACITY, LEVELS
 from megahertz.observe.sampling import Sampling
 from megahertz.observe.secrets import Secrets
+from megahertz.observe.sources import series, tells
 from megahertz.observe.writer import LAST_LINES, LINGER, Writer
 
 Peer = tuple[str, int] | None
@@ -96,6 +97,7 @@ class Logs:
         self._source = TraceSource(0.0)
         self._entered = 0
         self.handler = LogsHandler(self)
+        tells(self)
 
     @property
     def sampling(self) -> Sampling:
@@ -280,6 +282,15 @@ class Logs:
     def flush(self, timeout: float = LAST_LINES) -> bool:
         """Waits for what was logged to be written; whether it was in `timeout` seconds."""
         return self._writer.flush(timeout)
+
+    def figures(self) -> Iterable[tuple[str, float]]:
+        """For `/metrics`."""
+        told = self.statistics()
+        yield "log_ring_records", told.waiting
+        yield "log_failed_total", told.failed
+        for level in LEVELS:
+            yield series("log_records_total", level=level), told.put[level]
+            yield series("log_dropped_total", level=level), told.dropped[level]
 
     def statistics(self) -> LogStatistics:
         """At this moment."""

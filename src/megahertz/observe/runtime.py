@@ -7,16 +7,16 @@ too long (`watchdog.py`), a figure above its threshold, and something that only 
 
 import asyncio
 import logging
-import os
-import resource
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from megahertz.errors import BadSettings
+from megahertz.observe import process
 from megahertz.observe.leaks import Leak, Leaks
 from megahertz.observe.pauses import Pauses, PauseStatistics
+from megahertz.observe.sources import series, tells
 from megahertz.observe.watchdog import Blocked, Watchdog
 
 log = logging.getLogger("megahertz")
@@ -148,6 +148,7 @@ class Runtime:
         self._alarms: dict[str, int] = {}
         self._kinds: tuple[str, ...] = ()
         self._last = RuntimeStatistics(gc=self._pauses.statistics())
+        tells(self)
 
     async def __aenter__(self) -> "Runtime":
         self._pauses.open()
@@ -192,17 +193,15 @@ class Runtime:
     def take(self) -> RuntimeStatistics:
         """A sample, now; thresholds are compared with it."""
         self._pauses.mark()
-        with open("/proc/self/statm", "rb") as file:
-            pages = int(file.read().split()[1])
         self._last = RuntimeStatistics(
             tasks=len(asyncio.all_tasks()),
             lag=self._lag,
             longest_lag=self._longest,
             blocked=self._blocked,
             threads=threading.active_count(),
-            memory=pages * os.sysconf("SC_PAGE_SIZE"),
-            files=len(os.listdir("/proc/self/fd")),
-            most_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            memory=process.memory(),
+            files=process.open_files(),
+            most_files=process.most_files(),
             gc=self._pauses.statistics(),
             alarms=dict(self._alarms),
             leaks=self._kinds,
@@ -210,6 +209,14 @@ class Runtime:
         self._lag = 0.0
         self._compare(self._last)
         return self._last
+
+    def figures(self) -> Iterable[tuple[str, float]]:
+        """For `/metrics`."""
+        yield "blocked_total", self._blocked
+        for figure, count in self._alarms.items():
+            yield series("alarms_total", figure=figure), count
+        for kind in set(self._kinds):
+            yield series("leaks_total", kind=kind), self._kinds.count(kind)
 
     def statistics(self) -> RuntimeStatistics:
         """The last sample."""

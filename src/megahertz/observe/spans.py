@@ -4,6 +4,7 @@ Attributes are those of its stable HTTP conventions (opentelemetry.io/docs/specs
 "HTTP server span").
 """
 
+import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
@@ -17,9 +18,9 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from megahertz.engine import WEBSOCKET, Exchange, Failed, Route, TraceContext
+from megahertz.engine import WEBSOCKET, Exchange, Failed, Gate, Route, TraceContext
 from megahertz.observe import otel
-from megahertz.observe.outcome import begun
+from megahertz.observe.outcome import Done, begun
 from megahertz.observe.secrets import Secrets
 
 CHOSEN: ContextVar[TraceContext | None] = ContextVar("megahertz-chosen", default=None)
@@ -85,7 +86,10 @@ class Spans:
         """Answers a request inside a span of its own."""
         exchange = found.exchange
         span = self._begin(found, exchange, route)
-        return begun(call, exchange, route, failed, partial(_end, span))
+        done: Done = partial(_end, span)
+        if route.gate is not None:
+            done = partial(_exemplify, done, route.gate, span, time.monotonic_ns())
+        return begun(call, exchange, route, failed, done)
 
     def _begin(self, found: TraceContext, exchange: Exchange, route: Route) -> Span:
         parent = otel.parent_context(found)
@@ -146,6 +150,13 @@ def _addresses(exchange: Exchange) -> Iterable[tuple[str, Any]]:
     if peer is not None:
         yield "client.address", peer[0]
         yield "client.port", peer[1]
+
+
+def _exemplify(done: Done, gate: Gate, span: Span, began: int, *how: Any) -> None:
+    """The trace can be found from the bucket of its request (OpenMetrics, "Exemplars")."""
+    its = span.get_span_context()
+    gate.exemplify(its.trace_id, its.span_id, time.monotonic_ns() - began)
+    done(*how)
 
 
 def _end(span: Span, status: int | None, error: BaseException | None, broken: bool) -> None:

@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from megahertz.engine import Answer, Endpoint, Exchange, Gate, Route, Server, Service
+from megahertz.engine import Answer, Endpoint, Exchange, Gate, Plane, Route, Server, Service
 from megahertz.http import AsgiHost, is_chosen
 
 
@@ -37,6 +37,11 @@ class Watched:
     def gate(self) -> Gate | None:
         """The service's."""
         return getattr(self._service, "gate", None)
+
+    @property
+    def plane(self) -> Plane | None:
+        """Where the application has the engine count."""
+        return getattr(self._service, "plane", None)
 
     @property
     def refusals(self) -> Mapping[int, Answer]:

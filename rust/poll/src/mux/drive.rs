@@ -4,6 +4,7 @@ use crate::conn::{Conn, Current, Layer, Stage, Stream as Framing};
 use crate::intake::{Content, Incoming, Intake};
 use crate::mux::{Mux, Stream, request};
 use crate::reactor::{Event, READ_BYTES, Reactor};
+use crate::statistics::{Count, Why};
 use crate::token::Token;
 use h2::RecvStream;
 use h2::server::SendResponse;
@@ -139,7 +140,7 @@ impl Reactor {
         awaited: bool,
         secure: bool,
     ) {
-        self.statistics.requests += 1;
+        self.statistics.request();
         let now = self.now;
         let conn = &mut self.conns[token.index as usize];
         let awaited = awaited && !head.websocket;
@@ -176,13 +177,13 @@ impl Reactor {
             let secure = self.is_secure(token);
             let incoming = intake.and_then(|intake| intake.finish(token, secure));
             if let Some(incoming) = incoming {
-                self.statistics.requests += 1;
+                self.statistics.request();
                 self.events.push_back(Event::Request(Incoming { multiplexed: true, ..incoming }));
             }
         } else if conn.stage == Stage::Body && conn.intake.as_ref().is_some_and(|i| i.is_failed()) {
             conn.stage = Stage::Busy;
             conn.intake = None;
-            self.statistics.requests += 1;
+            self.statistics.request();
             self.decline(token, Refusal::BodyTooLarge, "");
         } else {
             self.tell_body(token);
@@ -370,7 +371,8 @@ impl Reactor {
             return self.wheel.insert(key, at);
         }
         if !conn.is_sent() {
-            self.statistics.stalled += 1;
+            self.statistics.one(Count::Stalled);
+            self.why = Why::Stalled;
             return self.close(token);
         }
         let Layer::Mux(mux) = &mut conn.layer else { return };
@@ -378,7 +380,8 @@ impl Reactor {
             return self.wheel.insert(key, now + settings.idle_timeout);
         }
         mux.leave();
-        self.statistics.idled += 1;
+        self.statistics.one(Count::Idled);
+        self.why = Why::Idle;
         self.drive(token);
     }
 
@@ -395,7 +398,7 @@ impl Reactor {
             if socket && conn.outbox.is_empty() {
                 return self.socket_timeout(token);
             }
-            self.statistics.stalled += 1;
+            self.statistics.one(Count::Stalled);
             return self.drop_stream(token);
         }
         let waits = conn.intake.as_ref().filter(|i| i.wanted || conn.stage == Stage::Body);

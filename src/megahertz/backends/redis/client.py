@@ -13,9 +13,11 @@ from megahertz.backends.redis.options import Options
 from megahertz.backends.redis.own import Own
 from megahertz.backends.redis.pipeline import Pipeline
 from megahertz.backends.redis.subscriber import PubSub
+from megahertz.backends.redis.told import told
 from megahertz.backends.redis.tracking import Tracking
 from megahertz.engine import Reply
 from megahertz.errors import BadSettings, Misused
+from megahertz.observe import tells
 
 
 class Redis(Commands, Free):
@@ -68,6 +70,7 @@ class Redis(Commands, Free):
         self._tracking: Tracking | None = None
         self._own = Own(address, options, locate)
         self._command: Command = self._first
+        tells(self)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -202,6 +205,10 @@ class Redis(Commands, Free):
             connection.close()
         self._own.close()
         await asyncio.sleep(0)  # what was cancelled ends
+
+    def figures(self) -> Iterable[tuple[str, float]]:
+        """For `/metrics`."""
+        return told(self.statistics(), str(self.address))
 
     def statistics(self) -> dict[str, int]:
         """Counters of the shared connection, and how many others there are.

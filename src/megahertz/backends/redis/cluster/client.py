@@ -17,8 +17,10 @@ from megahertz.backends.redis.commands import Commands, Convert, Free, Words
 from megahertz.backends.redis.commands.words import Key, Keys, Value, several
 from megahertz.backends.redis.lock import Lock
 from megahertz.backends.redis.subscriber import PubSub
+from megahertz.backends.redis.told import told
 from megahertz.engine import Reply
 from megahertz.errors import ConnectError, ReadError, ReplyError
+from megahertz.observe import tells
 
 ReadFrom = Literal["master", "replica", "any"]
 
@@ -82,6 +84,7 @@ class RedisCluster(Commands, Free):
         self.address, self.options = address, settled({"retries": 1, **options})
         self._starts = [(address.host, address.port), *nodes]
         self._nodes = Nodes(address, self.options, self._starts)
+        tells(self)
         self._read_from, self._patience = read_from, patience
         self._turn = itertools.count()
         self._redirected = self._tried_again = 0
@@ -319,6 +322,10 @@ class RedisCluster(Commands, Free):
         self._nodes.close()
         self._nodes = Nodes(self.address, self.options, self._starts)
         await asyncio.sleep(0)
+
+    def figures(self) -> Iterable[tuple[str, float]]:
+        """For `/metrics`."""
+        return told(self.statistics(), str(self.address))
 
     def statistics(self) -> dict[str, int]:
         """Of all connections together, and `nodes`, `refreshed`, `redirected`, `tried_again`."""

@@ -1,0 +1,151 @@
+"""What a worker writes of itself, and what is kept of it when it has ended."""
+
+import asyncio
+
+import pytest
+
+from megahertz.engine import Figure, Plane
+from megahertz.observe import Sampler, series, tells
+from megahertz.observe.collect import collect
+from megahertz.observe.families import NAMED
+from megahertz.observe.gil import GilWait, run_delay
+from megahertz.observe.sources import SOURCES, Sums
+
+
+def found(plane):
+    return {
+        (family.name, *point.labels): point.value
+        for family, points in collect(plane, ())
+        for point in points
+    }
+
+
+class Pool:
+    """A source."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def figures(self):
+        return list(self.told.items())
+
+
+@pytest.fixture(autouse=True)
+def _alone():
+    """Other tests' pools live until they are collected."""
+    others = list(SOURCES)
+    SOURCES.clear()
+    yield
+    SOURCES.clear()
+    for other in others:
+        SOURCES.add(other)
+
+
+async def test_figures_of_sources_are_those_of_the_worker():
+    plane, calls = Plane(), series("pool_calls", pool='a"\\b\nc')
+    pool = Pool({calls: 3, "redis_waiting": 1})
+    tells(pool)
+    async with Sampler(plane) as sampler:
+        key = (("pool", 'a"\\b\nc'), ("worker", "0"))
+        assert found(plane)["pool_calls", *key] == 3
+        pool.told = {calls: 4}
+        sampler.take()
+        assert found(plane)["pool_calls", *key] == 4
+        assert ("redis_waiting", ("worker", "0")) not in found(plane)
+
+
+async def test_the_second_sampler_of_a_plane_leaves_it_to_the_first():
+    plane = Plane()
+    async with Sampler(plane), Sampler(plane) as second:
+        assert found(plane)["tasks", ("worker", "0")] == len(asyncio.all_tasks())
+    assert second._gil._thread is None
+    async with Sampler(plane) as third:
+        assert third._gil._thread is not None
+
+
+async def test_lateness_is_the_loops():
+    now = [0.0]
+    plane, loop = Plane(), asyncio.get_running_loop()
+    timers = []
+    loop.call_later, kept = lambda seconds, call: timers.append((seconds, call)), loop.call_later
+    try:
+        async with Sampler(plane, clock=lambda: now[0]) as sampler:
+            beat = next(call for seconds, call in timers if seconds == 0.1)
+            now[0] = 0.35
+            beat()
+            sampler.take()
+            assert found(plane)["loop_lag_seconds", ("worker", "0")] == pytest.approx(0.25)
+            sampler._timers.clear()
+            timers.clear()
+    finally:
+        loop.call_later = kept
+    assert found(plane)["loop_late_seconds_total", ("worker", "0")] == pytest.approx(0.25)
+    assert found(plane)["loop_beats_total", ("worker", "0")] == 1
+
+
+def test_counters_of_one_that_has_ended_are_kept_and_its_gauges_are_not():
+    whole = Plane.shared(2)
+    first, second = Plane(whole.fileno()), Plane(whole.fileno())
+    Figure(first, "cpu_seconds_total", counter=True).set(2.0)
+    Figure(first, "tasks").set(7.0)
+    Figure(second, "cpu_seconds_total", counter=True).set(1.0)
+    Figure(second, "tasks").set(5.0)
+    del first
+
+    told = found(Plane(whole.fileno(), look=True))
+    assert told["cpu_seconds_total", ("worker", "0")] == 2.0
+    assert ("tasks", ("worker", "0")) not in told
+    assert told["tasks", ("worker", "1")] == 5.0
+
+    successor = Plane(whole.fileno())
+    Figure(successor, "cpu_seconds_total", counter=True).set(0.5)
+    assert found(whole)["cpu_seconds_total", ("worker", "0")] == 2.5
+
+
+def test_a_counter_of_all_needs_no_part():
+    whole = Plane.shared(1)
+    whole.count("worker_starts_total", 3)
+    whole.count("worker_starts_total")
+    assert found(whole)["worker_starts_total",] == 4
+    with pytest.raises(Exception, match="only looked at"):
+        Plane(whole.fileno(), look=True).count("worker_starts_total")
+
+
+def test_a_sum_never_goes_back():
+    sums, name = Sums(), "redis_commands_total"
+    one, two = Pool({name: 5.0, "redis_waiting": 2.0}), Pool({name: 3.0, "redis_waiting": 1.0})
+    tells(one)
+    tells(two)
+    assert sums.take() == {name: 8.0, "redis_waiting": 3.0}
+    one.told[name] = 1.0  # a connection that was made again
+    assert sums.take()[name] == 9.0
+    SOURCES.discard(two)
+    assert sums.take() == {name: 9.0, "redis_waiting": 2.0}
+    one.told[name] = 2.0
+    assert sums.take()[name] == 10.0
+
+
+def test_the_wait_for_the_interpreter_is_what_the_scheduler_does_not_explain():
+    now, delays, nights = [0], iter([100, 300, 300, 300, 300, None]), []
+
+    def sleep(seconds):
+        nights.append(seconds)
+        now[0] += int(seconds * 1e9) + (5_000_200 if len(nights) == 1 else 0)
+        return False
+
+    wait = GilWait(clock=lambda: now[0], delay=lambda: next(delays), sleep=sleep)
+    wait.run()
+    assert (wait.looks, wait.seconds) == (2, 0.005)
+
+
+def test_it_ends_when_it_is_told_and_where_the_kernel_tells_nothing():
+    wait = GilWait(delay=lambda: 0, sleep=lambda seconds: True)
+    wait.run()
+    assert wait.looks == 0
+    assert run_delay() is None or run_delay() >= 0
+
+
+def test_families_have_units_of_their_names():
+    assert NAMED["cpu_seconds_total"].unit == "s"
+    assert NAMED["resident_memory_bytes"].unit == "By"
+    assert NAMED["tasks"].unit == "1"
