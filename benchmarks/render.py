@@ -23,6 +23,7 @@ from benchmarks import (
     saturate,
     slow,
     sockets,
+    tiers,
 )
 from benchmarks.build import ROOT
 from benchmarks.micro import steps
@@ -92,6 +93,7 @@ PARTS: dict[tuple[str, str], Callable[[Found], list[str]]] = {
     ("docs/guide/deadlines.md", "cancellations"): cancellations.table,
     ("docs/guide/limits.md", "redis-limits"): redis_limits.table,
     ("docs/guide/caches.md", "hits"): hits.table,
+    ("docs/guide/caches.md", "tiers"): tiers.table,
     ("docs/guide/logs.md", "logs"): logs.table,
     ("docs/guide/overload.md", "overload"): overload.table,
     ("docs/design/connections.md", "sockets"): sockets.table,

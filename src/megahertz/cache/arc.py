@@ -57,10 +57,13 @@ class ARC(Local[K, V]):
     Beside the entries it holds the keys of as many (of as much weight) that went.
     """
 
-    def clear(self) -> None:
-        """Forgets everything, what it has learnt too, but what was counted."""
+    def _begin(self) -> None:
         self._entries = {}
         self._use = self._again
+
+    def clear(self) -> None:
+        """Forgets everything, what it has learnt too, but what was counted."""
+        self._entries.clear()
         self._t1, self._t2 = _Keys[K](), _Keys[K]()
         self._b1, self._b2 = _Keys[K](), _Keys[K]()
         self._p = 0.0

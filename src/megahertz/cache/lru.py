@@ -15,10 +15,13 @@ class LRU(Local[K, V]):
 
     _entries: OrderedDict[K, Entry[V]]
 
-    def clear(self) -> None:
-        """Forgets everything but what was counted."""
+    def _begin(self) -> None:
         self._entries = OrderedDict()
         self._use = self._entries.move_to_end
+
+    def clear(self) -> None:
+        """Forgets everything but what was counted."""
+        self._entries.clear()
         self._weight = 0
 
     def _put(self, key: K, entry: Entry[V]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from megahertz.backends import RedisCluster
 from megahertz.backends.redis.cluster.keys import key_of, slot
 from megahertz.backends.redis.cluster.topology import Topology, redirected
+from megahertz.cache import Remote, Tiers
 from megahertz.errors import BackendError, ConnectError, Misused, ReadError, ReplyError
 
 from .cluster import Cluster
@@ -172,6 +173,33 @@ async def test_blocking_commands_scripts_locks_and_subscribers(cluster):
             assert message["data"] == "hello"
         await redis.rpush("queue", "x")
         assert await waiting == ("queue", "x")
+
+
+async def test_a_cache_over_it(cluster):
+    """Values in their slots, and news from whichever node."""
+    rows = {number: number for number in range(50)}
+
+    async def load(number):
+        return rows[number]
+
+    async with (
+        joined(cluster) as one,
+        joined(cluster) as two,
+        Remote(one) as here,
+        Remote(two) as there,
+    ):
+        await asyncio.gather(here.hears(), there.hears())
+        ours, theirs = (
+            Tiers(load, 60, name="row", remote=remote, once="machines") for remote in (here, there)
+        )
+        assert await ours.warm(rows) == await theirs.warm(rows) == 50
+        assert theirs.statistics().shared == 50
+        rows.update(dict.fromkeys(rows, "new"))
+        await ours.delete(*rows)
+        async with asyncio.timeout(30):
+            while theirs.statistics().changed < 50:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert [await theirs.get(number) for number in rows] == ["new"] * 50
 
 
 async def test_replicas_answer_who_only_reads(cluster):

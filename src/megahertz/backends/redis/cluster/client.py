@@ -297,10 +297,15 @@ class RedisCluster(Commands, Free):
 
     def pubsub(self, *, ignore_subscribe_messages: bool = False, **_: Any) -> PubSub:
         """A subscriber at one of the nodes: it hears what is published at any."""
-        masters = self._nodes.topology.masters or self._starts
-        address = replace(self.address, host=masters[0][0], port=masters[0][1])
         ignores = ignore_subscribe_messages
-        return PubSub(address, self.options, ignore_subscribe_messages=ignores)
+        return PubSub(
+            self.address, self.options, ignore_subscribe_messages=ignores, locate=self._some_node
+        )
+
+    async def _some_node(self) -> Place:
+        """Each time another: the one that was asked before may be away."""
+        places = self._nodes.topology.masters or self._starts
+        return places[next(self._turn) % len(places)]
 
     def lock(self, name: str, timeout: float | None = None, **options: Any) -> Lock:
         """A lock in the slot of its name; see `Lock`."""
