@@ -524,6 +524,9 @@ class Engine:
         """
     def task(self, connection: int) -> RequestTask | None:
         """The handler that runs for a connection, once it has waited for something."""
+    def oldest(self, most: int) -> list[tuple[int | None, int | None, Exchange, RequestTask]]:
+        """Requests that wait, the oldest first: the route's number (None: the fallback), since when
+        (nanoseconds, monotonic; None where it has no gate), exchange, task."""
     def set_tls(self, config: TlsConfig) -> None:
         """What connections of secure sockets begin with from now on."""
     def unlisten(self) -> None:
@@ -597,6 +600,12 @@ class Plane:
     def exemplars(self) -> list[tuple[str, list[tuple[int, int, int, int] | None]]]:
         """Of each route the newest in each of 21 buckets (below 65.5 us, then doubling): trace,
         span, nanoseconds, and nanoseconds since 1970."""
+    def limiters(self) -> list[tuple[str, list[int], int, int, int, int | None]]:
+        """Of each: name; law (1 "gcra" and 2 "leaky": nanoseconds a call, and ahead at most; 3
+        "window": calls, nanoseconds); admitted, refused, forgotten; how many calls would pass now,
+        None where each key has its own."""
+    def breakers(self) -> list[tuple[str, tuple[float, float, int, int, int, int]]]:
+        """Of each: name, and what `BreakerCell.state` gives."""
     def refusals(self) -> list[tuple[int, int, bool, str, str, list[float]]]:
         """The last, newest first: nanoseconds, rule, whether only observed, id, route, figures."""
     @staticmethod

@@ -59,7 +59,7 @@ async def test_another_users_wish_is_none(monkeypatch):
         raise AssertionError
 
     async with Control(reload):
-        monkeypatch.setattr("megahertz.engine.control._who", lambda sock: (os.getpid(), 12345))
+        monkeypatch.setattr("megahertz.engine.control.who", lambda sock: (os.getpid(), 12345))
         told = await asyncio.to_thread(ask_reload, os.getpid(), timeout=20)
     assert told == "not yours"
 

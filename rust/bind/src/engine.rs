@@ -16,6 +16,7 @@ use crate::runtime::Runtime;
 use crate::socket::{Socket, key, payload};
 use crate::task::RequestTask;
 use crate::tls::TlsConfig;
+use crate::waiting::{self, Waiting};
 use plane::Outcome;
 use poll::{Count, Event, Prepared, Reactor, SocketOptions, Token};
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -307,6 +308,11 @@ impl Engine {
         let serial = self.slots.get(connection as u32 as usize)?;
         let (task, exchange) = self.running.get(serial)?;
         (key(exchange.get().token) == connection).then(|| task.clone_ref(py))
+    }
+
+    /// Requests that wait, the oldest first.
+    fn oldest(&self, py: Python<'_>, most: usize) -> Vec<Waiting> {
+        waiting::oldest(self, py, most)
     }
 
     fn set_tls(&mut self, config: &Bound<'_, TlsConfig>) {

@@ -31,6 +31,7 @@ mod task;
 mod tie;
 mod tls;
 mod trace;
+mod waiting;
 
 /// The native half of megahertz; imported by `megahertz.engine.native` alone.
 #[pymodule(gil_used = true)]

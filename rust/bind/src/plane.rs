@@ -128,6 +128,34 @@ impl Plane {
         all.collect()
     }
 
+    /// Of each limiter: name, law and its two numbers, admitted, refused, forgotten, and how many
+    /// calls would pass now.
+    #[expect(clippy::type_complexity, reason = "one line of a table")]
+    fn limiters(&self) -> Vec<(String, [u64; 3], u64, u64, u64, Option<u64>)> {
+        let parts = self.segment.parts();
+        let all = self.segment.entries().into_iter();
+        all.filter(|entry| entry.kind == plane::Kind::Limiter)
+            .filter_map(|entry| {
+                let (law, counts, left) =
+                    plane::limiter_standing(entry.block.words(), parts, plane::now())?;
+                let plane::Counts { admitted, refused, forgotten } = counts;
+                Some((entry.name, law.words(), admitted, refused, forgotten, left))
+            })
+            .collect()
+    }
+
+    /// Of each breaker: name, and what `BreakerCell.state` tells.
+    fn breakers(&self) -> Vec<(String, plane::Standing)> {
+        let parts = self.segment.parts();
+        let all = self.segment.entries().into_iter();
+        all.filter(|entry| entry.kind == plane::Kind::Breaker)
+            .filter_map(|entry| {
+                let standing = plane::breaker_standing(entry.block.words(), parts, plane::now());
+                Some((entry.name, standing?))
+            })
+            .collect()
+    }
+
     /// The last refusals, the newest first: time, rule, whether only observed, id, route, figures.
     fn refusals(&self) -> Vec<(u64, u8, bool, String, String, [f64; plane::FIGURES])> {
         let Ok(refusals) = Refusals::of(&self.segment) else { return vec![] };

@@ -30,6 +30,8 @@ const AT_OPENED: usize = 2;
 const AT_SHARE: usize = 3;
 const AT_LOOKED: usize = 4;
 const AT_PASSED: usize = 5;
+/// The length of a bucket, for who only looks.
+const AT_LENGTH: usize = 6;
 
 /// A bucket: number, calls, failures.
 const COUNT_BITS: u32 = 20;
@@ -87,6 +89,7 @@ impl Breaker {
         let all = segment.parts();
         let block = segment.block(Kind::Breaker, name, STRIDE * (1 + all))?;
         let bucket = (window / BUCKETS as u64).max(1);
+        block.words()[AT_LENGTH].store(bucket, Relaxed);
         Ok(Breaker { rule, open: open.max(1), bucket, block, parts: all, own: Arc::clone(parts) })
     }
 
@@ -222,30 +225,47 @@ impl Breaker {
         }
     }
 
-    /// Calls and failures within the window, of all workers.
     fn sums(&self, words: &[AtomicU64], now: u64) -> (u64, u64) {
-        let number = now / self.bucket;
-        let rows = (0..self.parts).map(|part| row(words, part));
-        let cells = rows.flat_map(|row| &row[..BUCKETS]).map(|cell| cell.load(Relaxed));
-        let recent = cells
-            .filter(|word| number.wrapping_sub(word >> (2 * COUNT_BITS)) & NUMBER < BUCKETS as u64);
-        recent.map(parts_of).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        sums(words, self.parts, now / self.bucket)
     }
 
-    /// How things stand: seconds until it may close (0: closed), the share refused, calls and
-    /// failures in the window, times opened, calls refused.
-    pub fn state(&self, now: u64) -> (f64, f64, u64, u64, u64, u64) {
+    /// How things stand.
+    pub fn state(&self, now: u64) -> Standing {
         let words = self.block.words();
-        let until = words[AT_UNTIL].load(Relaxed);
-        let open = if until == 0 { 0.0 } else { (until.saturating_sub(now).max(1)) as f64 / 1e9 };
-        let share = match self.rule {
-            Rule::Adaptive(..) => f64::from_bits(words[AT_SHARE].load(Relaxed)),
-            _ => f64::from(u8::from(until > now)),
-        };
-        let (calls, failed) = self.sums(words, now);
-        let refused = (0..self.parts).map(|part| row(words, part)[AT_REFUSED].load(Relaxed));
-        (open, share, calls, failed, words[AT_OPENED].load(Relaxed), refused.sum())
+        stands(words, self.parts, now, self.sums(words, now))
     }
+}
+
+/// Seconds until it may close (0: closed), the share refused, calls and failures in the window,
+/// times opened, calls refused.
+pub type Standing = (f64, f64, u64, u64, u64, u64);
+
+/// Of a breaker that is only looked at; nothing where the block is none.
+pub fn standing(words: &[AtomicU64], parts: usize, now: u64) -> Option<Standing> {
+    if words.len() != STRIDE * (1 + parts) {
+        return None;
+    }
+    let bucket = words[AT_LENGTH].load(Relaxed).max(1);
+    Some(stands(words, parts, now, sums(words, parts, now / bucket)))
+}
+
+fn stands(words: &[AtomicU64], parts: usize, now: u64, (calls, failed): (u64, u64)) -> Standing {
+    let until = words[AT_UNTIL].load(Relaxed);
+    let open = if until == 0 { 0.0 } else { (until.saturating_sub(now).max(1)) as f64 / 1e9 };
+    // Only the adaptive rule has a share, and that one is never open.
+    let adaptive = f64::from_bits(words[AT_SHARE].load(Relaxed));
+    let share = if until > now { 1.0 } else { adaptive };
+    let refused = (0..parts).map(|part| row(words, part)[AT_REFUSED].load(Relaxed));
+    (open, share, calls, failed, words[AT_OPENED].load(Relaxed), refused.sum())
+}
+
+/// Calls and failures within the window that ends in the bucket of this number, of all workers.
+fn sums(words: &[AtomicU64], parts: usize, number: u64) -> (u64, u64) {
+    let rows = (0..parts).map(|part| row(words, part));
+    let cells = rows.flat_map(|row| &row[..BUCKETS]).map(|cell| cell.load(Relaxed));
+    let recent = cells
+        .filter(|word| number.wrapping_sub(word >> (2 * COUNT_BITS)) & NUMBER < BUCKETS as u64);
+    recent.map(parts_of).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 fn row(words: &[AtomicU64], part: usize) -> &[AtomicU64] {

@@ -87,6 +87,25 @@ impl Law {
         Law::Window { limit: rate.min(COUNT), length: ((per * 1e9) as u64).max(1) }
     }
 
+    /// As three words, for who only looks.
+    pub fn words(&self) -> [u64; 3] {
+        match *self {
+            Law::Meter { step, most } => [1, step, most],
+            Law::Queue { step, most } => [2, step, most],
+            Law::Window { limit, length } => [3, limit, length],
+        }
+    }
+
+    /// The law of these words; none where nobody has written them.
+    pub fn of_words([kind, first, second]: [u64; 3]) -> Option<Law> {
+        match (kind, first, second) {
+            (1, step @ 1.., most) => Some(Law::Meter { step, most }),
+            (2, step @ 1.., most) => Some(Law::Queue { step, most }),
+            (3, limit, length @ 1..) => Some(Law::Window { limit, length }),
+            _ => None,
+        }
+    }
+
     /// What becomes of `cost` calls at `now`.
     pub fn decide(&self, word: u64, cost: u64, now: u64) -> Decision {
         match *self {

@@ -36,12 +36,12 @@ mod segment;
 mod shed;
 mod tally;
 
-pub use breaker::{Breaker, Pass, Rule as BreakerRule};
+pub use breaker::{Breaker, Pass, Rule as BreakerRule, Standing, standing as breaker_standing};
 pub use directory::{Entry, Kind};
 pub use exemplar::{Exemplar, Exemplars};
 pub use figure::{Figure, count, total};
 pub use law::{Decision, Law};
-pub use limiter::{Counts, Limiter};
+pub use limiter::{Counts, Limiter, standing as limiter_standing};
 pub use parts::Parts;
 pub use refusals::{FIGURES, Record, Refusals};
 pub use row::{COUNTERS, Figures, GAUGES, Row};

@@ -30,6 +30,9 @@ const ADMITTED: usize = 0;
 const REFUSED: usize = 1;
 const FORGOTTEN: usize = 2;
 
+/// In the first line, behind the word that all calls share: the law, for who only looks.
+const AT_LAW: usize = 1;
+
 /// Calls by outcome, and keys that were forgotten for want of room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -60,6 +63,9 @@ impl Limiter {
         let all = segment.parts();
         let count = STRIDE + all * STRIDE + sets * SET;
         let block = segment.block(Kind::Limiter, name, count)?;
+        for (word, value) in block.words()[AT_LAW..].iter().zip(law.words()) {
+            word.store(value, Relaxed);
+        }
         Ok(Limiter { law, block, sets, parts: all, own: Arc::clone(parts) })
     }
 
@@ -139,13 +145,7 @@ impl Limiter {
 
     /// Of all workers.
     pub fn counts(&self) -> Counts {
-        let words = self.block.words();
-        let sum = |which: usize| {
-            let parts =
-                (0..self.parts).map(|part| words[STRIDE + part * STRIDE + which].load(Relaxed));
-            parts.sum()
-        };
-        Counts { admitted: sum(ADMITTED), refused: sum(REFUSED), forgotten: sum(FORGOTTEN) }
+        counts_of(self.block.words(), self.parts)
     }
 
     /// Keys that mean something at `now`.
@@ -156,6 +156,28 @@ impl Limiter {
         };
         table.chunks_exact(2).filter(known).count()
     }
+}
+
+/// The law of a limiter that is only looked at, its counts, and how many calls of everybody's would
+/// pass now (None where each key has its own); nothing where the block is too short to be one.
+pub fn standing(words: &[AtomicU64], parts: usize, now: u64) -> Option<(Law, Counts, Option<u64>)> {
+    let fixed = STRIDE * (1 + parts);
+    if words.len() < fixed {
+        return None;
+    }
+    let law = [0, 1, 2].map(|at| words[AT_LAW + at].load(Relaxed));
+    let law = Law::of_words(law)?;
+    let shared = words.len() == fixed;
+    let left = shared.then(|| law.decide(words[0].load(Relaxed), 1, now));
+    let left = left.map(|decision| decision.remaining + u64::from(decision.admitted));
+    Some((law, counts_of(words, parts), left))
+}
+
+fn counts_of(words: &[AtomicU64], parts: usize) -> Counts {
+    let sum = |which: usize| {
+        (0..parts).map(|part| words[STRIDE + part * STRIDE + which].load(Relaxed)).sum()
+    };
+    Counts { admitted: sum(ADMITTED), refused: sum(REFUSED), forgotten: sum(FORGOTTEN) }
 }
 
 fn book(law: Law, cell: &AtomicU64, cost: u64, now: u64) -> (Decision, u64) {
@@ -169,5 +191,32 @@ fn book(law: Law, cell: &AtomicU64, cost: u64, now: u64) -> (Decision, u64) {
             Ok(_) => return (decision, word),
             Err(seen) => word = seen,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Segment;
+
+    #[test]
+    fn who_only_looks_sees_the_law_and_the_counts() {
+        let segment = Arc::new(Segment::shared(8 << 20, 2).unwrap());
+        let parts = Arc::new(Parts::claim(&segment).unwrap());
+        let (gcra, window) = (Law::meter(10.0, 1.0, 3), Law::window(100, 60.0));
+        let shared = Limiter::new(&parts, "shared", gcra, 0).unwrap();
+        let keyed = Limiter::new(&parts, "keyed", window, 64).unwrap();
+        let now = 1_000_000_000_000;
+        for _ in 0..4 {
+            shared.acquire(1, now);
+            keyed.acquire_for(b"a", 1, now);
+        }
+        let seen = |limiter: &Limiter| standing(limiter.block.words(), 2, now).unwrap();
+        let counts = |admitted, refused| Counts { admitted, refused, forgotten: 0 };
+        assert_eq!(seen(&shared), (gcra, counts(3, 1), Some(0)));
+        assert_eq!(seen(&keyed), (window, counts(4, 0), None));
+        assert!(standing(&keyed.block.words()[..STRIDE], 2, now).is_none());
+        keyed.block.words()[AT_LAW].store(9, Relaxed);
+        assert!(standing(keyed.block.words(), 2, now).is_none());
     }
 }

@@ -3,6 +3,7 @@
 from megahertz.engine.bus import Bus
 from megahertz.engine.control import ask_reload, is_supervisor
 from megahertz.engine.health import Health
+from megahertz.engine.inspector import Inspector, Question, ask, ask_all
 from megahertz.engine.lifeline import Lifeline, worker_count
 from megahertz.engine.link import links
 from megahertz.engine.memory import resident, size
@@ -39,7 +40,7 @@ from megahertz.engine.native import (
 from megahertz.engine.owners import listeners
 from megahertz.engine.plane import look, make_visible, plane
 from megahertz.engine.processors import bind_inherited, bindings, nodes, usable
-from megahertz.engine.server import Server
+from megahertz.engine.server import Server, Waiting
 from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Failed, Observer, Route, Service
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import BACKLOG, bind, listen, places, queue_limit, url
@@ -68,6 +69,7 @@ __all__ = [
     "Gate",
     "GatePass",
     "Health",
+    "Inspector",
     "Journal",
     "Latencies",
     "Lifeline",
@@ -77,6 +79,7 @@ __all__ = [
     "Notifier",
     "Observer",
     "Plane",
+    "Question",
     "Replay",
     "Reply",
     "Route",
@@ -92,10 +95,13 @@ __all__ = [
     "Tls",
     "TraceContext",
     "TraceSource",
+    "Waiting",
     "activated",
     "asgi_answer",
     "asgi_is_sized",
     "asgi_scope",
+    "ask",
+    "ask_all",
     "ask_reload",
     "bind",
     "bind_inherited",

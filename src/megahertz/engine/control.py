@@ -28,8 +28,8 @@ def _address(pid: int) -> str:
     return f"\0megahertz/{pid}"
 
 
-def _who(sock: socket.socket) -> tuple[int, int]:
-    """Process and user at the other end."""
+def who(sock: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end of a unix socket."""
     data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, user, _ = _CREDENTIALS.unpack(data)
     return pid, user
@@ -61,7 +61,7 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock: socket.socket = writer.get_extra_info("socket")
         try:
-            asked, (_, user) = await reader.readline(), _who(sock)
+            asked, (_, user) = await reader.readline(), who(sock)
             if user not in (0, os.geteuid()):
                 writer.write(b"not yours\n")
             elif asked == RELOAD:
@@ -86,7 +86,7 @@ def ask_reload(pid: int, *, timeout: float) -> str | None:
         sock.settimeout(timeout)
         try:
             sock.connect(_address(pid))
-            if _who(sock)[0] != pid:
+            if who(sock)[0] != pid:
                 raise BadSettings(f"process {pid} is not who listens under its name")
             sock.sendall(RELOAD)
             with sock.makefile("rb") as file:

@@ -57,11 +57,18 @@ def look(pid: int) -> Plane:
         BackendError: there is no such process, it is somebody else's, or it has no plane.
     """
     try:
-        entries = list(Path(f"/proc/{pid}/fd").iterdir())
-        for entry in entries:
-            if str(entry.readlink()).startswith(_NAME):
+        for entry in list(Path(f"/proc/{pid}/fd").iterdir()):
+            if _target(entry).startswith(_NAME):
                 with entry.open("rb") as file:
                     return Plane(file.fileno(), look=True)
     except OSError as error:
         raise BackendError(f"process {pid}: {error.strerror}") from error
     raise BackendError(f"process {pid} has no plane: is it a server of megahertz's?")
+
+
+def _target(entry: Path) -> str:
+    """What a descriptor is of; nothing where it was closed meanwhile."""
+    try:
+        return str(entry.readlink())
+    except FileNotFoundError:
+        return ""

@@ -9,13 +9,15 @@ import dataclasses
 import logging
 import math
 import socket
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from megahertz.context import DEADLINE
 from megahertz.engine.lifeline import worker_count
-from megahertz.engine.native import Engine, RequestTask, ticket_secret
+from megahertz.engine.native import Engine, Exchange, RequestTask, ticket_secret
 from megahertz.engine.plane import plane
 from megahertz.engine.processors import share
 from megahertz.engine.service import Service
@@ -70,6 +72,23 @@ def _expired(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(f"no answer within the deadline of {seconds:g} s")
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request whose handler waits for something.
+
+    Attributes:
+        route: `GET /items/{sku}`; empty where the fallback answers.
+        seconds: since it began; None where its route counts nothing.
+        exchange: its own.
+        task: its own.
+    """
+
+    route: str
+    seconds: float | None
+    exchange: Exchange
+    task: RequestTask
+
+
 class Server:
     """Serves one service on listening sockets until it is stopped.
 
@@ -109,6 +128,7 @@ class Server:
         self._stamp: Stamp = ()
         self._check: asyncio.TimerHandle | None = None
         self._engine: Engine | None = None
+        self._labels: list[str] = []
         self._idle = asyncio.Event()
         self._stopped = False
 
@@ -173,7 +193,9 @@ class Server:
             raise BadSettings(f"trusted proxies: {error}") from error
         for status, answer in service.refusals.items():
             engine.set_refusal(status, answer)
-        for route in service.routes:
+        routes = service.routes
+        self._labels = [route.label for route in routes]
+        for route in routes:
             try:
                 engine.add_route(
                     route.methods,
@@ -218,6 +240,19 @@ class Server:
     def task(self, connection: int) -> RequestTask | None:
         """The handler that runs for a connection, once it has waited for something."""
         return self._running().task(connection)
+
+    def waiting(self, most: int) -> list[Waiting]:
+        """Requests whose handlers wait, the oldest first; at most so many."""
+        now, found = time.monotonic_ns(), self._running().oldest(most)
+        return [
+            Waiting(
+                "" if route is None else self._labels[route],
+                None if began is None else (now - began) / 1e9,
+                exchange,
+                task,
+            )
+            for route, began, exchange, task in found
+        ]
 
     def _running(self) -> Engine:
         if self._engine is None:

@@ -43,6 +43,7 @@ class Route:
         path: the pattern as it is written down, for people and observers.
         instead: the endpoint while the gate's breaker is open; never bare.
         gate: the rules that a request passes before its endpoint is called.
+        handler: the user's own function behind the endpoint, for who looks at stacks.
     """
 
     methods: tuple[str, ...]
@@ -56,6 +57,12 @@ class Route:
     path: str = ""
     instead: Endpoint | None = None
     gate: Gate | None = None
+    handler: Callable[..., Any] | None = None
+
+    @property
+    def label(self) -> str:
+        """`GET /items/{sku}`, as `mhz routes` has it."""
+        return f"{','.join(self.methods)} {self.path or self.pattern}"
 
 
 @runtime_checkable

@@ -54,6 +54,7 @@ def compile_socket(declared: Declared, socket: Attendance, around: Surroundings)
         endpoint=outer,
         deadline=declared.policy.deadline,
         gate=around.gates.of(declared.label, declared.policy, params=place.names, socket=True),
+        handler=declared.handler,
     )
 
 

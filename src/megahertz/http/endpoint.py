@@ -86,6 +86,7 @@ def compile_route(declared: Declared, around: Surroundings) -> Route:
         body_bytes=declared.body_bytes,
         instead=instead,
         gate=around.gates.of(declared.label, declared.policy, params=place.names),
+        handler=declared.handler,
     )
 
 
