@@ -3,16 +3,14 @@
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from megahertz.cli.reload import pid_in
-from megahertz.engine import Plane, listeners, look
-from megahertz.errors import BadSettings, MegahertzError
+from megahertz.cli.whose import server_at
+from megahertz.errors import MegahertzError
 from megahertz.govern import remembered
 
 LAST = 20
@@ -43,7 +41,7 @@ def explain(request_id: str | None, server: str, as_json: bool) -> None:
     Exit codes: 0, 1 if there is no such refusal, 2 if there is no such server.
     """
     try:
-        plane = _plane(server)
+        _, plane = server_at(server)
     except MegahertzError as error:
         raise click.UsageError(str(error)) from error
     found = remembered(plane)
@@ -72,14 +70,3 @@ def _table(found: list[dict[str, Any]]) -> Table:
 
 def _told(figure: float | None) -> str:
     return "any" if figure is None else f"{figure:g}"
-
-
-def _plane(server: str) -> Plane:
-    if server.startswith(":") and server[1:].isdecimal():
-        found = listeners(int(server[1:]))
-        if not found:
-            raise BadSettings(f"nothing of yours listens on port {server[1:]}: say --server")
-        return look(found[0])
-    if server.isdecimal():
-        return look(int(server))
-    return look(pid_in(Path(server)))

@@ -12,6 +12,7 @@ from megahertz.cli.openapi import openapi
 from megahertz.cli.reload import reload
 from megahertz.cli.routes import routes
 from megahertz.cli.run import run
+from megahertz.cli.top import top
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,6 +39,7 @@ main.add_command(openapi)
 main.add_command(run)
 main.add_command(reload)
 main.add_command(explain)
+main.add_command(top)
 main.add_command(load)
 main.add_command(doctor)
 main.add_command(demo)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Self
 
+from megahertz.cli.inspect import inspected
 from megahertz.cli.metrics import told_at
 from megahertz.cli.target import StartFailed
 from megahertz.engine import (
@@ -171,8 +172,9 @@ async def _live(
         except asyncio.CancelledError:
             return 0
         signals.starting = False
-        ready()
-        await signals.stopped.wait()
+        with inspected(server):
+            ready()
+            await signals.stopped.wait()
         if not end.retired:
             drain()
         code = 0

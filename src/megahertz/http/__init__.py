@@ -11,6 +11,7 @@ from megahertz.http.files import FileResponse
 from megahertz.http.forms import FormData, UploadFile
 from megahertz.http.hosts import HTTPSRedirect, TrustedHosts
 from megahertz.http.metrics import metrics_of
+from megahertz.http.overview import Overview, scene
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import is_chosen, title
 from megahertz.http.request import Address, Request
@@ -49,6 +50,7 @@ __all__ = [
     "HTTPSRedirect",
     "Header",
     "JSONResponse",
+    "Overview",
     "Path",
     "PlainTextResponse",
     "Query",
@@ -68,6 +70,7 @@ __all__ = [
     "is_chosen",
     "last_event_id",
     "metrics_of",
+    "scene",
     "service_of",
     "title",
 ]

@@ -36,6 +36,7 @@ from megahertz.http.gates import Gates
 from megahertz.http.guest import Message, Receive, Send
 from megahertz.http.metrics import metrics_of
 from megahertz.http.openapi import document
+from megahertz.http.overview import Overview
 from megahertz.http.pages import pages
 from megahertz.http.problems import foreseen, problem, refusals, report
 from megahertz.http.refused import EXPLAIN, explaining
@@ -76,6 +77,8 @@ class App(Router):
             nowhere, and routes without rules are not counted.
         explain_token: who shows it (`Authorization: Bearer`) is told by `/_mhz/explain` why
             requests were refused, `?id=` for one; None: nobody, but for `mhz explain`.
+        overview: a page at `/_mhz/` that shows what all workers do; None: there is none, and
+            `mhz top` on the machine alone.
 
     Example:
         >>> app = App(title="shop")
@@ -100,6 +103,7 @@ class App(Router):
         docs_url: str | None = "/docs",
         metrics_url: str | None = None,
         explain_token: str | None = None,
+        overview: Overview | None = None,
     ) -> None:
         super().__init__(policy=policy, layers=layers, dependencies=dependencies)
         self.title = title
@@ -117,12 +121,15 @@ class App(Router):
         self._errors: dict[type[BaseException], ErrorHandler] = {}
         self._seed: dict[str, Any] = {}
         self._open: AsyncExitStack | None = None
-        self.gates = Gates(problem, counts=metrics_url is not None)
+        self.gates = Gates(problem, counts=metrics_url is not None or overview is not None)
         if metrics_url is not None:
             self.get(metrics_url, include_in_schema=False)(metrics_of(self.gates.plane))
         if explain_token is not None:
             explain = explaining(self.gates, explain_token)
             self.get(EXPLAIN, policy=Policy.off(), include_in_schema=False)(explain)
+        if overview is not None:
+            overview.add_to(self, title, self.gates)
+            self._resources.append(overview)
         self._face = Face(self)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -4,7 +4,9 @@ from megahertz.engine import TraceContext
 from megahertz.observe.calls import calling
 from megahertz.observe.current import current
 from megahertz.observe.doctor import Facts, Finding, Machine, Severity, examine, probe
+from megahertz.observe.kept import Kept, Slow, Span, kept
 from megahertz.observe.leaks import Leak
+from megahertz.observe.live import Scene, Snapshot, Worker, WorkerState, states
 from megahertz.observe.logger import Logger
 from megahertz.observe.logs import Logs, LogStatistics
 from megahertz.observe.metrics import exposition, scraped
@@ -21,6 +23,7 @@ __all__ = [
     "Blocked",
     "Facts",
     "Finding",
+    "Kept",
     "Leak",
     "LogStatistics",
     "Logger",
@@ -30,11 +33,17 @@ __all__ = [
     "RuntimeStatistics",
     "Sampler",
     "Sampling",
+    "Scene",
     "Severity",
+    "Slow",
+    "Snapshot",
     "Source",
+    "Span",
     "Thresholds",
     "TraceContext",
     "Tracing",
+    "Worker",
+    "WorkerState",
     "calling",
     "continued",
     "current",
@@ -42,8 +51,10 @@ __all__ = [
     "exposition",
     "extract",
     "inject",
+    "kept",
     "probe",
     "scraped",
     "series",
+    "states",
     "tells",
 ]

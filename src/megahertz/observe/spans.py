@@ -46,12 +46,12 @@ class Ids(RandomIdGenerator):
 
 
 def provider_of(
-    exporter: SpanExporter, sample: float, resource: Resource, queue: int
+    exporter: SpanExporter | None, sample: float, resource: Resource, queue: int
 ) -> TracerProvider:
     """A provider whose sampler decides as the engine does, and whose exporter has a thread.
 
     Args:
-        exporter: called in that thread.
+        exporter: called in that thread; None: spans are recorded and go nowhere.
         sample: of traces of users' own that begin outside of requests.
         resource: on every span.
         queue: spans that wait for the exporter; the oldest are dropped when it is full.
@@ -62,6 +62,8 @@ def provider_of(
         id_generator=Ids(),
         shutdown_on_exit=False,
     )
+    if exporter is None:
+        return provider
     batch = min(512, queue)  # the SDK's own, of a queue of 2,048
     processor = BatchSpanProcessor(exporter, max_queue_size=queue, max_export_batch_size=batch)
     provider.add_span_processor(processor)

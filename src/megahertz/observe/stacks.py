@@ -4,6 +4,7 @@ import os
 import sysconfig
 from collections.abc import Iterable
 from types import FrameType
+from typing import Any
 
 DEEPEST = 64
 """Frames that are kept of a stack, the innermost ones (asyncio's slow-callback log shows one)."""
@@ -21,6 +22,39 @@ def stack(frame: FrameType | None) -> tuple[str, ...]:
         lines.append(f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}")
         frame = frame.f_back
     return tuple(lines)
+
+
+def traced(error: BaseException) -> list[str]:
+    """The lines of an exception's traceback, the outermost first."""
+    lines: list[str] = []
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        lines.append(f"{code.co_filename}:{step.tb_lineno} in {code.co_qualname}")
+        step = step.tb_next
+    return lines[-DEEPEST:]
+
+
+def awaited(coroutine: Any) -> tuple[str, ...]:
+    """Where a coroutine that waits is, the innermost first."""
+    lines: list[str] = []
+    while coroutine is not None and len(lines) < DEEPEST:
+        frame = _attribute(coroutine, "frame")
+        if frame is None:
+            break
+        code = frame.f_code
+        lines.append(f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}")
+        coroutine = _attribute(coroutine, "await")
+    return tuple(reversed(lines))
+
+
+def _attribute(coroutine: Any, name: str) -> Any:
+    """Of a coroutine, an async generator or a generator-based one."""
+    for kind in ("cr", "ag", "gi"):
+        full = f"{kind}_{'yieldfrom' if (kind, name) == ('gi', 'await') else name}"
+        if hasattr(coroutine, full):
+            return getattr(coroutine, full)
+    return None
 
 
 WAITING = {

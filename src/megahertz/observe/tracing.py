@@ -15,6 +15,7 @@ from typing import Any
 from megahertz.engine import Endpoint, Exchange, Failed, Route, TraceSource
 from megahertz.errors import BadSettings, Misused
 from megahertz.observe.current import CURRENT
+from megahertz.observe.kept import KEPT, Kept
 from megahertz.observe.secrets import Secrets
 
 HEALTH = ("/health", "/healthz", "/live", "/livez", "/ready", "/readyz", "/ping")
@@ -47,6 +48,9 @@ class Tracing:
             whatever the caller has decided.
         queue: spans that wait for the exporter; when it is full the oldest are dropped.
         secrets: what else must not be shown in `url.query`, by parts of names.
+        keep: the last spans that the process keeps as well, for `mhz top`, the overview and
+            `mhz trace`; where spans go nowhere else, naming it records them for these alone. 1,024
+            where it is not said and spans are recorded; 0: none.
 
     Raises:
         BadSettings: a share outside of 0 to 1, or an address that is none.
@@ -64,19 +68,22 @@ class Tracing:
         skip: Iterable[str] = HEALTH,
         queue: int = QUEUE,
         secrets: Iterable[str] = (),
+        keep: int | None = None,
     ) -> None:
         if not 0 <= sample <= 1:
             raise BadSettings(f"Tracing(sample={sample!r}): a share from 0 to 1")
         if exporter is not None and provider is not None:
             raise BadSettings("Tracing: an exporter or a provider, not both")
-        if queue < 1:
-            raise BadSettings(f"Tracing(queue={queue!r}): at least 1")
+        if queue < 1 or (keep or 0) < 0:
+            raise BadSettings(f"Tracing(queue={queue!r}, keep={keep!r}): at least 1, and 0")
         self._skip = frozenset(skip)
         self._source = TraceSource(sample)
         self._silent = TraceSource(0.0, never=True)
-        if exporter is not None:
+        if exporter is not None or (provider is None and keep):
             provider = _provider(exporter, sample, service, dict(resource or {}), queue)
         self.provider = provider
+        if keep != 0 and hasattr(provider, "add_span_processor"):
+            provider.add_span_processor(Kept(keep or KEPT))
         self._spans = None if provider is None else _spans(provider, Secrets(secrets))
         self._attach = _attach()
 
