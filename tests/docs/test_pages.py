@@ -21,7 +21,7 @@ def named(path):
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_the_blocks_of_a_page_run(page, request, monkeypatch):
-    if page.stem in ("caches", "redis"):
+    if page.stem in ("caches", "redis", "sessions"):
         monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_server").url)
     sybil = Sybil(parsers=[PythonCodeBlockParser()], path=str(page.parent), pattern=page.name)
     document = sybil.parse(page)

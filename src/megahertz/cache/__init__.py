@@ -12,6 +12,13 @@ from megahertz.cache.kind import Cache, CacheStatistics
 from megahertz.cache.local import Local
 from megahertz.cache.lru import LRU
 from megahertz.cache.remote import Remote
+from megahertz.cache.sessions import (
+    Fields,
+    MemorySessions,
+    RedisSessions,
+    SessionStore,
+    new_token,
+)
 from megahertz.cache.shards import Sharded
 from megahertz.cache.tiers import Tiers
 
@@ -21,13 +28,18 @@ __all__ = [
     "Cache",
     "CacheStatistics",
     "Cached",
+    "Fields",
     "Held",
     "Hot",
     "HotKey",
     "Local",
+    "MemorySessions",
+    "RedisSessions",
     "Remote",
+    "SessionStore",
     "Sharded",
     "Tiers",
     "TiersStatistics",
     "cached",
+    "new_token",
 ]

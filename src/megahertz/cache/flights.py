@@ -112,7 +112,8 @@ class Flights(Generic[K, V]):
 
     def _fail(self, key: K, flight: Flight[V], error: Exception) -> None:
         self._end(key, flight)
-        if not flight.future.done():
+        # A loop that was closed in the middle of it has no callbacks to call.
+        if not (flight.future.done() or flight.future.get_loop().is_closed()):
             flight.future.set_exception(error)
             flight.future.exception()  # perhaps nobody waits: that is no news for the loop
 

@@ -100,9 +100,11 @@ class Remote:
         self._listening: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
         self._away_until = 0.0
-        self._fill, self._change, self._release = (
-            redis.register_script(script) for script in (_FILL, _CHANGE, _RELEASE)
-        )
+        self._fill, self._change, self._release = map(self.script, (_FILL, _CHANGE, _RELEASE))
+
+    def script(self, text: str) -> Script:
+        """One for `run`."""
+        return self._redis.register_script(text)
 
     @property
     def heard(self) -> bool:
@@ -144,17 +146,14 @@ class Remote:
             BackendError, Overloaded: Redis is away.
         """
         key = self._key(wire)
-        octets, left = await self._asked(
-            self._redis._command(("GET", key), None, True, self._timeout, True),
-            self._redis._command(("PTTL", key), None, True, self._timeout),
-        )
+        octets, left = await self.ask(("GET", key), ("PTTL", key))
         return unpacked(octets, left / 1000) if octets is not None and left > 0 else ABSENT
 
     async def fill(self, wire: str, seen: bytes, payload: bytes, seconds: float) -> Stored | None:
         """Writes what was loaded, unless somebody wrote since `seen` was: what is there then."""
         words = (seen, payload, _milliseconds(seconds))
         # Once more does no harm: the second time it finds itself.
-        there = await self._run(self._fill, self._key(wire), words, repeat=True)
+        there = await self.run(self._fill, self._key(wire), words, repeat=True)
         return None if there is None else unpacked(there)
 
     async def change(
@@ -165,37 +164,51 @@ class Remote:
         Raises:
             BackendError, Overloaded: Redis is away; whether it was done may be unknown.
         """
+        words = (payload, _milliseconds(seconds), *self.told(wire))
+        await self.run(self._change, self._key(wire), words, repeat=repeat)
+
+    def told(self, wire: str) -> tuple[str, str]:
+        """Channel and message of its PUBLISH, for the script that changes a key.
+
+        Raises:
+            Misused: nobody has entered this.
+        """
         self._check_open()
-        message = f"{self._me} {wire}"
-        words = (payload, _milliseconds(seconds), self._channel, message)
-        await self._run(self._change, self._key(wire), words, repeat=repeat)
+        return self._channel, f"{self._me} {wire}"
 
     async def claim(self, wire: str, owner: str, lease: float) -> bool:
         """Whether nobody else loads the key now, and for `lease` seconds nobody else will."""
         words = ("SET", self._lock(wire), owner, "NX", "PX", _milliseconds(lease))
-        (said,) = await self._asked(self._redis._command(words, None, False, self._timeout))
-        return said is not None
+        return (await self.ask(words, repeat=False))[0] is not None
 
     async def release(self, wire: str, owner: str) -> None:
         """Others may load it; nothing happens where they have the lease by now."""
-        await self._run(self._release, self._lock(wire), (owner,), repeat=True)
+        await self.run(self._release, self._lock(wire), (owner,), repeat=True)
 
-    async def _run(self, script: Script, key: str, words: tuple[Any, ...], *, repeat: bool) -> Any:
+    async def run(self, script: Script, key: str, words: tuple[Any, ...], *, repeat: bool) -> Any:
+        """What a script of one key gives, by its SHA-1 once the server knows it."""
         rest = (1, key, *words)
-        command, timeout = self._redis._command, self._timeout
         try:
-            by_sha = ("EVALSHA", script.sha, *rest)
-            return (await self._asked(command(by_sha, None, repeat, timeout, True)))[0]
+            return (await self.ask(("EVALSHA", script.sha, *rest), repeat=repeat))[0]
         except ReplyError as error:
             if error.kind != "NOSCRIPT":
                 raise
-        in_full = ("EVAL", script.script, *rest)
-        return (await self._asked(command(in_full, None, repeat, timeout, True)))[0]
+        return (await self.ask(("EVAL", script.script, *rest), repeat=repeat))[0]
 
-    async def _asked(self, *commands: Any) -> list[Any]:
-        """Their replies; who was not answered in time is left alone for a while."""
+    async def ask(self, *commands: tuple[Any, ...], repeat: bool = True) -> list[Any]:
+        """Replies, strings as octets; who was not answered in time is left alone for a while.
+
+        Args:
+            repeat: to ask twice does no harm.
+
+        Raises:
+            BackendError, Overloaded: Redis is away, or refuses.
+        """
+        send, timeout = self._redis._command, self._timeout
         try:
-            return await asyncio.gather(*commands)
+            return await asyncio.gather(
+                *(send(words, None, repeat, timeout, True) for words in commands)
+            )
         except ReplyError:
             raise
         except AWAY as error:

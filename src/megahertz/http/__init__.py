@@ -25,6 +25,8 @@ from megahertz.http.response import (
 from megahertz.http.rooms import Room, Rooms, RoomStatistics
 from megahertz.http.routes import Router
 from megahertz.http.service import service_of
+from megahertz.http.session import Session
+from megahertz.http.sessions import SessionMiddleware, Sessions
 from megahertz.http.stream import StreamingResponse
 from megahertz.http.threads import Threads, ThreadStatistics
 from megahertz.http.websocket import WebSocket
@@ -61,6 +63,9 @@ __all__ = [
     "RoomStatistics",
     "Rooms",
     "Router",
+    "Session",
+    "SessionMiddleware",
+    "Sessions",
     "StreamingResponse",
     "ThreadStatistics",
     "Threads",

@@ -14,6 +14,7 @@ from megahertz.http.cookies import parse as cookies
 from megahertz.http.ends import Ends
 from megahertz.http.fields import Fields, Headers, pairs
 from megahertz.http.forms import PendingForm
+from megahertz.http.session import Session
 from megahertz.http.state import State
 from megahertz.http.url import URL
 
@@ -157,6 +158,11 @@ class Request:
         except AttributeError:
             self._state = State(**self._place.seed)
             return self._state
+
+    @property
+    def session(self) -> Session:
+        """What is known of the browser; AttributeError without a layer `Sessions`."""
+        return self.state.session  # type: ignore[no-any-return]
 
     async def body(self) -> bytes:
         """The whole body.

@@ -25,6 +25,7 @@ from megahertz.http.fields import Fields, Headers
 from megahertz.http.problems import MEDIA_TYPE, by_status
 from megahertz.http.request import Address, Place, Request
 from megahertz.http.response import Response
+from megahertz.http.session import Session
 from megahertz.http.state import State
 from megahertz.http.url import URL
 
@@ -165,6 +166,11 @@ class WebSocket:
             if self._socket is not None:
                 self._socket.keep(self)
             return self._state
+
+    @property
+    def session(self) -> Session:
+        """What is known of the browser; AttributeError without a layer `Sessions`."""
+        return self.state.session  # type: ignore[no-any-return]
 
     async def accept(
         self, subprotocol: str | None = None, headers: dict[str, str] | None = None
