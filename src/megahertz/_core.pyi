@@ -586,6 +586,8 @@ class Plane:
     ) -> list[tuple[str, int, int, list[int], list[tuple[int, int]], list[int]]]:
         """Of each route: name, requests that run, nanoseconds of all that ended, those that ended
         by class (gone, 1xx ... 5xx), refused and observed by rule, and by bucket of latency."""
+    def objectives(self) -> list[tuple[str, int]]:
+        """Nanoseconds within which requests shall be answered, of each route that says so."""
     def figures(self) -> list[tuple[str, bool, list[tuple[int | None, float]]]]:
         """Every figure: its name with labels, whether it counts, and by part what it came to.
 
@@ -733,6 +735,8 @@ class Gate:
         """The rules of another from the next request on."""
     def clear(self) -> None:
         """Everything passes from the next request on."""
+    def aim(self, seconds: float) -> None:
+        """Requests shall be answered within that: `Plane.objectives` tells it."""
     def exemplify(self, trace: int, span: int, nanoseconds: int) -> None:
         """A request that was traced has ended: `Plane.exemplars` tells its trace."""
     def enter(self, exchange: Any) -> GatePass | None:

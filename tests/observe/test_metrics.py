@@ -128,7 +128,7 @@ def test_metrics_of_users_are_told_as_well(monkeypatch, tmp_path):
     monkeypatch.setattr(prometheus_client, "REGISTRY", registry)
     prometheus_client.Counter("orders", "Sold.", registry=registry).inc(3)
 
-    text = exposition(Plane(), ("deadline",)).decode()
+    text = exposition(Plane()).decode()
     assert told(text)["orders_total",] == 3
 
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))

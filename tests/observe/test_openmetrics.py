@@ -102,7 +102,7 @@ def test_metrics_of_users_stand_in_front_of_the_end(monkeypatch):
     monkeypatch.setattr(prometheus_client, "REGISTRY", registry)
     prometheus_client.Counter("orders", "Sold.", registry=registry).inc(3)
 
-    text = exposition(Plane(), (), openmetrics=True).decode()
+    text = exposition(Plane(), openmetrics=True).decode()
     assert text.count("# EOF") == 1
     families = {it.name for it in text_string_to_metric_families(text)}
     assert {"orders", "megahertz_workers"} <= families
@@ -123,7 +123,7 @@ def test_metrics_of_users_stand_in_front_of_the_end(monkeypatch):
     ],
 )
 def test_the_format_is_the_one_that_is_asked_for(accept, openmetrics):
-    body, headers = scraped(Plane(), (), accept=accept, encoding="")
+    body, headers = scraped(Plane(), accept=accept, encoding="")
     assert body.endswith(b"# EOF\n") == openmetrics
     assert headers["content-type"].startswith("application/openmetrics-text") == openmetrics
 
@@ -134,7 +134,7 @@ def test_the_format_is_the_one_that_is_asked_for(accept, openmetrics):
 )
 def test_it_is_compressed_where_that_is_asked_for(encoding, packed, monkeypatch):
     monkeypatch.setattr("megahertz.observe.metrics.SMALL", 10)
-    body, headers = scraped(Plane(), (), accept="", encoding=encoding)
+    body, headers = scraped(Plane(), accept="", encoding=encoding)
     assert (headers.get("content-encoding") == "gzip") == packed
     text = gzip.decompress(body) if packed else body
     assert b"megahertz_workers 1" in text
@@ -142,5 +142,5 @@ def test_it_is_compressed_where_that_is_asked_for(encoding, packed, monkeypatch)
 
 def test_little_is_not_compressed(monkeypatch):
     monkeypatch.setattr("megahertz.observe.metrics.SMALL", 1 << 20)
-    _, headers = scraped(Plane(), (), accept="", encoding="gzip")
+    _, headers = scraped(Plane(), accept="", encoding="gzip")
     assert "content-encoding" not in headers

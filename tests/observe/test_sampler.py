@@ -15,7 +15,7 @@ from megahertz.observe.sources import SOURCES, Sums
 def found(plane):
     return {
         (family.name, *point.labels): point.value
-        for family, points in collect(plane, ())
+        for family, points in collect(plane)
         for point in points
     }
 

@@ -127,6 +127,13 @@ impl Gate {
         self.rules = None;
     }
 
+    /// Requests shall be answered within so many seconds; of a route that is not counted, nothing.
+    fn aim(&self, seconds: f64) {
+        if let Some(rules) = &self.rules {
+            rules.tally.aim((seconds * SECOND) as u64);
+        }
+    }
+
     /// A request that was traced has ended; others are told of it with its bucket.
     fn exemplify(&self, trace: u128, span: u64, nanoseconds: u64) -> PyResult<()> {
         let Some(rules) = &self.rules else { return Ok(()) };

@@ -95,6 +95,17 @@ impl Plane {
         Ok(all.collect())
     }
 
+    /// Nanoseconds within which requests shall be answered, of each route that says so.
+    fn objectives(&self) -> Vec<(String, u64)> {
+        let parts = self.segment.parts();
+        let all = self.segment.entries().into_iter();
+        let all = all.filter(|entry| entry.kind == plane::Kind::Tally).filter_map(|entry| {
+            let objective = Tally::over(entry.block, parts)?.objective();
+            (objective > 0).then_some((entry.name, objective))
+        });
+        all.collect()
+    }
+
     /// Every figure: its name, whether it counts, and by part what it came to; without a part,
     /// what all have counted together.
     fn figures(&self) -> PyResult<Vec<figures::Told>> {

@@ -17,6 +17,8 @@ const AT_CLASS: usize = 2;
 /// By rule and by whether it was only observed.
 const AT_RULE: usize = 8;
 const RULES: usize = 8;
+/// Nanoseconds within which its requests shall be answered; 0: nobody has said.
+const AT_OBJECTIVE: usize = AT_RULE + 2 * RULES;
 const AT_BUCKET: usize = 96;
 
 /// Of the histogram.
@@ -142,6 +144,17 @@ impl Tally {
     /// A rule has refused a request, or would have.
     pub fn refused(&self, rule: usize, observed: bool) {
         add(&self.page(self.part)[AT_RULE + rule * 2 + usize::from(observed)], 1);
+    }
+
+    /// Its requests shall be answered within so many nanoseconds.
+    pub fn aim(&self, nanoseconds: u64) {
+        self.page(self.part)[AT_OBJECTIVE].store(nanoseconds, Relaxed);
+    }
+
+    /// What was said of that; of workers that say different things, the longest.
+    pub fn objective(&self) -> u64 {
+        let all = (0..self.parts).map(|part| self.page(part)[AT_OBJECTIVE].load(Relaxed));
+        all.max().unwrap_or(0)
     }
 
     /// How many run now in all living workers.

@@ -12,6 +12,7 @@ from megahertz.cli.openapi import openapi
 from megahertz.cli.reload import reload
 from megahertz.cli.routes import routes
 from megahertz.cli.run import run
+from megahertz.cli.slo import slo
 from megahertz.cli.top import top
 
 
@@ -42,4 +43,5 @@ main.add_command(explain)
 main.add_command(top)
 main.add_command(load)
 main.add_command(doctor)
+main.add_command(slo)
 main.add_command(demo)

@@ -6,7 +6,7 @@ from megahertz.engine.health import Health
 from megahertz.engine.inspector import Inspector, Question, ask, ask_all
 from megahertz.engine.lifeline import Lifeline, worker_count
 from megahertz.engine.link import links
-from megahertz.engine.memory import resident, size
+from megahertz.engine.memory import memory_limit, resident, size
 from megahertz.engine.native import (
     Answer,
     BreakerCell,
@@ -38,7 +38,7 @@ from megahertz.engine.native import (
     ticket_secret,
 )
 from megahertz.engine.owners import listeners
-from megahertz.engine.plane import look, make_visible, plane
+from megahertz.engine.plane import RULES, look, make_visible, plane
 from megahertz.engine.processors import bind_inherited, bindings, nodes, usable
 from megahertz.engine.server import Server, Waiting
 from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Failed, Observer, Route, Service
@@ -54,6 +54,7 @@ __all__ = [
     "ANY",
     "BACKLOG",
     "INTERRUPTED",
+    "RULES",
     "START_FAILED",
     "WEBSOCKET",
     "Answer",
@@ -113,6 +114,7 @@ __all__ = [
     "listeners",
     "look",
     "make_visible",
+    "memory_limit",
     "no_more",
     "nodes",
     "places",

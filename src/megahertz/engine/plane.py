@@ -14,6 +14,10 @@ from megahertz.errors import BackendError
 
 PLANE = "MEGAHERTZ_PLANE"
 
+RULES = ("deadline", "shed", "limit", "breaker", "concurrency")
+"""What refuses, by the engine's numbers and in the order in which it asks
+(rust/bind/src/gate/rules.rs)."""
+
 SPARE = 8
 """Parts beyond two for each worker: a hot restart has both generations alive, and starts that fail
 take theirs until they are reaped."""

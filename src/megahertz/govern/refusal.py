@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from megahertz.engine import Plane
+from megahertz.engine import RULES, Plane
 from megahertz.errors import BreakerOpen, BulkheadFull, Overloaded, RateLimited, Refused
 from megahertz.govern.policy import Policy
 
-ORDER: Final = ("deadline", "shed", "limit", "breaker", "concurrency")
+ORDER: Final = RULES
 """The engine's numbers of the rules, and the order in which it asks them."""
 
 FIGURES: Final = {

@@ -47,7 +47,7 @@ from megahertz.http.shared import Overrides, Shared
 from megahertz.http.signature import is_async
 from megahertz.http.state import State
 from megahertz.http.threads import Threads
-from megahertz.observe import Sampler
+from megahertz.observe import SLO, Sampler
 from megahertz.types import Layer, Resource
 
 F = TypeVar("F", bound=ErrorHandler)
@@ -79,6 +79,7 @@ class App(Router):
             requests were refused, `?id=` for one; None: nobody, but for `mhz explain`.
         overview: a page at `/_mhz/` that shows what all workers do; None: there is none, and
             `mhz top` on the machine alone.
+        slo: how well routes are to be answered that do not say so themselves.
 
     Example:
         >>> app = App(title="shop")
@@ -104,8 +105,9 @@ class App(Router):
         metrics_url: str | None = None,
         explain_token: str | None = None,
         overview: Overview | None = None,
+        slo: SLO | None = None,
     ) -> None:
-        super().__init__(policy=policy, layers=layers, dependencies=dependencies)
+        super().__init__(policy=policy, layers=layers, dependencies=dependencies, slo=slo)
         self.title = title
         self.version = version
         self.description = description
@@ -328,6 +330,8 @@ def _compiled(declared: Declared, around: Surroundings) -> Route:
     else:
         route = compile_socket(declared, declared.socket, around)
     route = replace(route, path=declared.path)
+    if declared.slo is not None and declared.slo.latency is not None and route.gate is not None:
+        route.gate.aim(declared.slo.latency)
     if not declared.observers:
         return route
     endpoint = _around(route, declared.observers, around.app)

@@ -13,6 +13,7 @@ from megahertz.http.params import Dependency
 from megahertz.http.pattern import Pattern, parse
 from megahertz.http.signature import Signature, read
 from megahertz.http.websocket import Attendance
+from megahertz.observe import SLO
 from megahertz.types import Layer
 
 
@@ -34,6 +35,7 @@ class Declared:
         dependencies: called before the handler, for what they do.
         described: what the documentation says of it.
         socket: how its WebSockets are attended; None for HTTP.
+        slo: how well it is to be answered; its own, or its router's.
     """
 
     methods: tuple[str, ...]
@@ -49,6 +51,7 @@ class Declared:
     dependencies: tuple[Dependency, ...] = ()
     described: Described = field(default_factory=Described)
     socket: Attendance | None = None
+    slo: SLO | None = None
 
     @property
     def where(self) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 
 from megahertz.engine import Plane
-from megahertz.govern import ORDER
 from megahertz.http.request import Request
 from megahertz.http.response import Response
 from megahertz.observe import scraped
@@ -16,7 +15,6 @@ def metrics_of(plane: Callable[[], Plane]) -> Callable[[Request], Awaitable[Resp
         fields = request.headers
         body, headers = scraped(
             plane(),
-            ORDER,
             accept=fields.get("accept", ""),
             encoding=fields.get("accept-encoding", ""),
         )

@@ -18,6 +18,7 @@ from megahertz.http.params import Dependency
 from megahertz.http.pattern import parse
 from megahertz.http.signature import is_async
 from megahertz.http.websocket import Attendance, attendance
+from megahertz.observe import SLO
 from megahertz.types import Layer
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -33,6 +34,7 @@ class Options(Said, total=False):
     name: str | None
     body_bytes: int | None
     dependencies: Iterable[Any]
+    slo: SLO | None
 
 
 class SocketOptions(TypedDict, total=False):
@@ -55,6 +57,7 @@ class Router:
         layers: what stands in front of each of them, the outermost first.
         dependencies: `Depends(...)` that are called before each handler, for what they do.
         tags: the groups that its routes are in on the documentation's page.
+        slo: how well those of them are to be answered that do not say so themselves.
 
     Raises:
         BadRoute: a prefix without a slash at the front or with one at the end.
@@ -68,9 +71,11 @@ class Router:
         layers: Iterable[Layer | Observer] = (),
         dependencies: Iterable[Any] = (),
         tags: Iterable[str] = (),
+        slo: SLO | None = None,
     ) -> None:
         _check_prefix(prefix)
         self._prefix = prefix
+        self._slo = slo
         self.policy = policy or Policy()
         self._tags = tuple(tags)
         self._layers = list(layers)
@@ -91,6 +96,7 @@ class Router:
         name: str | None = None,
         body_bytes: int | None = None,
         dependencies: Iterable[Any] = (),
+        slo: SLO | None = None,
         **said: Unpack[Said],
     ) -> Callable[[H], H]:
         """Declares the decorated function as what answers `methods` on `path`.
@@ -103,6 +109,7 @@ class Router:
             name: for listings; the function's unless given.
             body_bytes: the most that a body may have, in place of `Limits.body_bytes`.
             dependencies: `Depends(...)` that are called before the handler, for what they do.
+            slo: how well it is to be answered: `mhz slo` makes alerts of it.
             said: for the documentation; see `Described`.
 
         Raises:
@@ -118,6 +125,7 @@ class Router:
                     body_bytes=body_bytes,
                     dependencies=_dependencies(dependencies),
                     described=described(said),
+                    slo=slo,
                 )
             )
             return handler
@@ -317,6 +325,7 @@ class Router:
             path=prefix + route.path,
             pattern=parse(prefix + route.path or "/"),
             policy=route.policy.over(self.policy),
+            slo=route.slo or self._slo if _is_asked_by_users(route) else route.slo,
             layers=(*(it for it in self._layers if not isinstance(it, Observer)), *route.layers),
             observers=(*(it for it in self._layers if isinstance(it, Observer)), *route.observers),
             dependencies=(*self._dependencies, *route.dependencies),
@@ -324,6 +333,11 @@ class Router:
                 route.described, tags=tuple(dict.fromkeys((*self._tags, *route.described.tags)))
             ),
         )
+
+
+def _is_asked_by_users(route: Declared) -> bool:
+    """What only tools ask, such as `/metrics`, is not in the document either."""
+    return route.socket is None and route.described.include_in_schema
 
 
 def _dependencies(given: Iterable[Any]) -> tuple[Dependency, ...]:

@@ -4,6 +4,7 @@ from megahertz.engine import TraceContext
 from megahertz.observe.calls import calling
 from megahertz.observe.current import current
 from megahertz.observe.doctor import Facts, Finding, Machine, Severity, examine, probe
+from megahertz.observe.export import MetricsExport
 from megahertz.observe.kept import Kept, Slow, Span, kept
 from megahertz.observe.leaks import Leak
 from megahertz.observe.live import Scene, Snapshot, Worker, WorkerState, states
@@ -14,11 +15,13 @@ from megahertz.observe.propagate import continued, extract, inject
 from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
 from megahertz.observe.sampler import Sampler
 from megahertz.observe.sampling import Sampling
+from megahertz.observe.slo import SLO, Objective, rules
 from megahertz.observe.sources import Source, series, tells
 from megahertz.observe.tracing import Tracing
 from megahertz.observe.watchdog import Blocked
 
 __all__ = [
+    "SLO",
     "Alarm",
     "Blocked",
     "Facts",
@@ -29,6 +32,8 @@ __all__ = [
     "Logger",
     "Logs",
     "Machine",
+    "MetricsExport",
+    "Objective",
     "Runtime",
     "RuntimeStatistics",
     "Sampler",
@@ -53,6 +58,7 @@ __all__ = [
     "inject",
     "kept",
     "probe",
+    "rules",
     "scraped",
     "series",
     "states",

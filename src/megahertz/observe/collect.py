@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from megahertz.engine import Plane
+from megahertz.engine import RULES, Plane
 from megahertz.observe.families import ENGINE, NAMED, PARSE_ERRORS, PREFIX, ROUTES, Family
 
 CLASSES = ("gone", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -63,22 +63,18 @@ class Point(NamedTuple):
 Metric = tuple[Family, list[Point]]
 
 
-def collect(plane: Plane, rules: Sequence[str]) -> Iterator[Metric]:
-    """Every family that the plane has something of.
-
-    Args:
-        plane: of the server.
-        rules: names of the rules that refuse, in the engine's order.
-    """
-    yield from _routes(plane, rules)
+def collect(plane: Plane) -> Iterator[Metric]:
+    """Every family that the plane of a server has something of."""
+    yield from _routes(plane)
     yield from _named(plane)
 
 
-def _routes(plane: Plane, rules: Sequence[str]) -> Iterator[Metric]:
+def _routes(plane: Plane) -> Iterator[Metric]:
     tallies = sorted(plane.tallies(), key=lambda tally: tally[0])
     exemplars = dict(plane.exemplars())
     bounds = Plane.bounds()
-    requests, running, duration, refused, observed = ROUTES
+    requests, running, duration, aim, fast, refused, observed = ROUTES
+    objectives = {name: nearest(ns, bounds) for name, ns in plane.objectives()}
     labels = {tally[0]: of_route(tally[0]) for tally in tallies}
     yield (
         requests,
@@ -93,11 +89,14 @@ def _routes(plane: Plane, rules: Sequence[str]) -> Iterator[Metric]:
         duration,
         [Point(labels[it[0]], _histogram(it, bounds, exemplars.get(it[0], ()))) for it in tallies],
     )
+    aimed = [it for it in tallies if it[0] in objectives]
+    yield aim, [Point(labels[it[0]], objectives[it[0]] / 1e9) for it in aimed]
+    yield fast, [Point(labels[it[0]], within(it[5], bounds, objectives[it[0]])) for it in aimed]
     for which, family in enumerate((refused, observed)):
         points = [
             Point((*labels[it[0]], ("rule", rule)), counts[which])
             for it in tallies
-            for rule, counts in zip(rules, it[4], strict=False)
+            for rule, counts in zip(RULES, it[4], strict=False)
             if counts[which]  # most routes have none of most rules
         ]
         yield family, points
@@ -119,6 +118,17 @@ def cumulated(buckets: Sequence[int], bounds: Sequence[int]) -> tuple[int, ...]:
             at += 1
         counts.append(count)
     return (*counts, sum(buckets))
+
+
+def nearest(nanoseconds: int, bounds: Sequence[int]) -> int:
+    """The segment's bound next to it, off by at most 3.2 %: requests are known by their bucket."""
+    return min(bounds, key=lambda bound: abs(bound - nanoseconds))
+
+
+def within(buckets: Sequence[int], bounds: Sequence[int], most: int) -> int:
+    """How many took less than a bound."""
+    pairs = zip(buckets, bounds, strict=True)
+    return sum(count for count, bound in pairs if bound <= most)
 
 
 def of_route(name: str) -> Labels:

@@ -59,6 +59,8 @@ ROUTES = (
         otel="http.server.request.duration",
         histogram=True,
     ),
+    Family("slo_latency_seconds", "Within which the route's requests shall be answered."),
+    Family("slo_fast_total", "Requests that were answered within that."),
     Family("refused_total", "Requests that a rule refused before their handler."),
     Family("observed_refusals_total", "Requests that a rule would have refused."),
 )
@@ -98,6 +100,7 @@ WORKERS = (
     Family("tasks", "asyncio tasks.", True),
     Family("threads", "Threads of the process.", True, "process.thread.count"),
     Family("resident_memory_bytes", "Memory that is resident.", True, "process.memory.usage"),
+    Family("memory_limit_bytes", "What all workers of the machine or container may hold.", True),
     Family("open_files", "Open descriptors.", True, "process.open_file_descriptor.count"),
     Family("max_files", "Descriptors that may be open.", True),
     Family("cpu_seconds_total", "Processor time, of user and system.", True, "process.cpu.time"),

@@ -7,7 +7,6 @@ from 2.5 on), and whether it is compressed in Accept-Encoding, where every scrap
 import gzip
 import os
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from megahertz.engine import Plane
@@ -26,34 +25,30 @@ LEVEL = 1
 """Of gzip: text of metrics shrinks to a tenth at any of them, and the loop waits for it."""
 
 
-def exposition(plane: Plane, rules: Sequence[str], *, openmetrics: bool = False) -> bytes:
+def exposition(plane: Plane, *, openmetrics: bool = False) -> bytes:
     """What the plane has counted, and what `prometheus_client` of this program has.
 
     Args:
         plane: of the server.
-        rules: names of the rules that refuse, in the engine's order.
         openmetrics: in that format, with exemplars where requests are traced.
     """
-    metrics = collect(plane, rules)
+    metrics = collect(plane)
     if not openmetrics:
         return "\n".join([*prometheus_text(metrics), ""]).encode() + of_users()
     ours = "\n".join([*openmetrics_text(metrics, began=plane.began()), ""]).encode()
     return ours + of_users(openmetrics=True) + b"# EOF\n"
 
 
-def scraped(
-    plane: Plane, rules: Sequence[str], *, accept: str, encoding: str
-) -> tuple[bytes, dict[str, str]]:
+def scraped(plane: Plane, *, accept: str, encoding: str) -> tuple[bytes, dict[str, str]]:
     """The body and the headers for a scraper.
 
     Args:
         plane: of the server.
-        rules: as in `exposition`.
         accept: what it takes, of its Accept; "" is anything.
         encoding: its Accept-Encoding.
     """
     openmetrics = _weight(accept, "application/openmetrics-text") > 0
-    body = exposition(plane, rules, openmetrics=openmetrics)
+    body = exposition(plane, openmetrics=openmetrics)
     headers = {
         "content-type": OPENMETRICS if openmetrics else PROMETHEUS,
         "vary": "accept, accept-encoding",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from megahertz.engine import Figure, Plane
+from megahertz.engine import Figure, Plane, memory_limit
 from megahertz.observe import process
 from megahertz.observe.gil import GilWait
 from megahertz.observe.pauses import Pauses
@@ -44,6 +44,7 @@ class Sampler:
         self._pauses = Pauses()
         self._gil = GilWait()
         self._sums = Sums()
+        self._limit = memory_limit()
         self._began = time.time()
         self._late = self._latest = 0.0
         self._beats = 0
@@ -114,6 +115,7 @@ class Sampler:
         yield "tasks", len(asyncio.all_tasks())
         yield "threads", process.threads()
         yield "resident_memory_bytes", process.memory()
+        yield "memory_limit_bytes", self._limit
         yield "open_files", process.open_files()
         yield "max_files", process.most_files()
         yield "cpu_seconds_total", process.cpu()

@@ -18,5 +18,4 @@ _TOLD = {
 def told(statistics: Mapping[str, int], redis: str) -> Iterable[tuple[str, float]]:
     """A client's statistics as figures; `redis` is where it is."""
     for name, family in _TOLD.items():
-        if name in statistics:
-            yield series(family, redis=redis), statistics[name]
+        yield series(family, redis=redis), statistics.get(name, 0)  # 0: no connection so far
