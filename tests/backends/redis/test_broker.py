@@ -3,8 +3,7 @@ import asyncio
 import pytest
 
 from megahertz.backends import RedisBroker
-from megahertz.backends.redis import broker as module
-from megahertz.errors import BadSettings, ConnectError, RemoteError
+from megahertz.errors import ConnectError, RemoteError
 from megahertz.types import Broker
 
 
@@ -37,18 +36,31 @@ async def test_redis_is_not_there(redis_server):
             pytest.fail("it is not there")
     redis_server.start()
     await broker.publish("a", b"x")
-    await broker._client.aclose()
+    await broker._redis.aclose()
 
 
 async def test_redis_refuses(redis_server):
     broker = RedisBroker(redis_server.url)
-    await broker._client.execute_command("ACL", "SETUSER", "default", "-publish")
+    await broker._redis.execute("ACL", "SETUSER", "default", "-publish")
     with pytest.raises(RemoteError):
         await broker.publish("a", b"x")
-    await broker._client.aclose()
+    await broker._redis.aclose()
 
 
-def test_without_redis_py(monkeypatch):
-    monkeypatch.setattr(module, "redis", None)
-    with pytest.raises(BadSettings, match="pip install"):
-        RedisBroker("redis://localhost")
+async def test_a_subscriber_that_is_cut_off_subscribes_again(redis_server, caplog):
+    broker, heard = RedisBroker(redis_server.url), asyncio.Queue()
+    async with broker.subscribe("a", heard.put_nowait):
+        await broker._redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
+        while heard.empty():  # what is published meanwhile is lost
+            await broker.publish("a", b"again")
+        assert await heard.get() == b"again"
+    assert "subscribing again" in caplog.text
+
+
+async def test_a_redis_that_says_nothing(redis_server):
+    redis_server.pause()
+    broker = RedisBroker(redis_server.url, timeout=0.05)
+    with pytest.raises(ConnectError):
+        async with broker.subscribe("a", print):
+            pytest.fail("it is not there")
+    redis_server.resume()

@@ -1,4 +1,4 @@
-"""Redis as a broker: its pub/sub, over redis-py.
+"""Redis as a broker: its pub/sub.
 
 Pub/sub promises nothing to who is not connected: messages of the time without a connection are
 lost, and Redis itself cuts off a subscriber that does not read (client-output-buffer-limit).
@@ -8,23 +8,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
-from megahertz.errors import BadSettings, ConnectError, RemoteError
-
-try:
-    import redis.asyncio as redis
-    from redis.exceptions import ConnectionError as Disconnected
-    from redis.exceptions import RedisError
-    from redis.exceptions import TimeoutError as TimedOut
-except ImportError:  # the extra `megahertz[redis]`
-    redis = None  # type: ignore[assignment]
+from megahertz.backends.redis.client import Redis
+from megahertz.backends.redis.subscriber import PubSub
+from megahertz.errors import ConnectError
 
 log = logging.getLogger("megahertz")
 
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 5.0
-"""Seconds before another try to subscribe, doubled each time."""
+LONGEST_PAUSE = 0.25
+"""Seconds between two attempts to connect: what is published before the next one fails."""
 
 
 class RedisBroker:
@@ -36,14 +28,10 @@ class RedisBroker:
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0) -> None:
-        if redis is None:
-            raise BadSettings("RedisBroker needs redis-py: pip install 'megahertz[redis]'")
-        self._url = url
-        self._client: Any = redis.Redis.from_url(
-            url, socket_timeout=timeout, socket_connect_timeout=timeout
+        self._url, self._timeout = url, timeout
+        self._redis = Redis.from_url(
+            url, timeout=timeout, connect_timeout=timeout, longest_backoff=LONGEST_PAUSE
         )
-        # A subscriber may hear nothing for hours: it has no timeout but that of connecting.
-        self._listener: Any = redis.Redis.from_url(url, socket_connect_timeout=timeout)
         self._subscribed = 0
 
     async def publish(self, channel: str, message: bytes) -> None:
@@ -53,12 +41,7 @@ class RedisBroker:
             ConnectError: Redis is not there.
             RemoteError: it is, and refuses.
         """
-        try:
-            await self._client.publish(channel, message)
-        except (Disconnected, TimedOut, OSError) as error:
-            raise ConnectError(f"{self._url}: {error}") from error
-        except RedisError as error:
-            raise RemoteError(f"{self._url}: {error}") from error
+        await self._redis.publish(channel, message)
 
     @asynccontextmanager
     async def subscribe(
@@ -69,37 +52,34 @@ class RedisBroker:
         Raises:
             ConnectError: Redis is not there.
         """
-        pubsub = self._listener.pubsub(ignore_subscribe_messages=True)
         self._subscribed += 1
         try:
-            await self._begin(pubsub, channel)
-            task = asyncio.create_task(self._listen(pubsub, receive), name="redis broker")
-            try:
-                yield
-            finally:
-                task.cancel()
-                await asyncio.wait([task])
+            async with self._redis.pubsub() as news:
+                await self._begin(news, channel)
+                task = asyncio.create_task(self._listen(news, receive), name="redis broker")
+                try:
+                    yield
+                finally:
+                    task.cancel()
+                    await asyncio.wait([task])
         finally:
-            await pubsub.aclose()
             self._subscribed -= 1
             if not self._subscribed:
-                await self._listener.aclose()
-                await self._client.aclose()
+                await self._redis.aclose()
 
-    async def _begin(self, pubsub: Any, channel: str) -> None:
+    async def _begin(self, news: PubSub, channel: str) -> None:
         try:
-            await pubsub.subscribe(channel)
-        except (RedisError, OSError) as error:
-            raise ConnectError(f"{self._url}: {error}") from error
+            async with asyncio.timeout(self._timeout):
+                await news.subscribe(channel)
+                while (await news.get_message(timeout=None) or {}).get("type") != "subscribe":
+                    pass  # not yet
+        except TimeoutError:
+            late = f"{self._url}: not subscribed within {self._timeout:g} s"
+            raise ConnectError(late) from None
 
-    async def _listen(self, pubsub: Any, receive: Callable[[bytes], None]) -> None:
-        delay = FIRST_DELAY
-        while True:
-            try:
-                async for message in pubsub.listen():
-                    delay = FIRST_DELAY
-                    receive(message["data"])
-            except (RedisError, OSError) as error:
-                log.warning("%s: %s; subscribing again in %.1f s", self._url, error, delay)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LONGEST_DELAY)
+    async def _listen(self, news: PubSub, receive: Callable[[bytes], None]) -> None:
+        async for message in news.listen():
+            if message["type"] == "message":
+                receive(message["data"])
+            elif message["type"] == "lost":
+                log.warning("%s: %s; subscribing again", self._url, message["data"])
