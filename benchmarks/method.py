@@ -16,7 +16,7 @@ from benchmarks.build import Missing
 from benchmarks.generator import Bad
 from benchmarks.peer import peers
 from benchmarks.server import Server, started
-from benchmarks.store import store
+from benchmarks.store import STORES
 from benchmarks.work import Point, Work
 from megahertz.load import pair, pinned
 
@@ -58,7 +58,7 @@ def serving(
 ) -> Iterator[list[Server]]:
     """Builds, starts and verifies all; says in `missing` why one cannot run."""
     with ExitStack() as stack:
-        environment = stack.enter_context(store()) if work.redis else {}
+        environment = stack.enter_context(STORES[work.redis]()) if work.redis else {}
         running = []
         for name in names:
             tell(f"{work.name}: building and starting {name}")

@@ -19,8 +19,9 @@ from benchmarks.peers.python.folder import folder
 OURS = ("megahertz", "megahertz uvloop")
 FLOOR = "floor"
 RUEIDIS = "fasthttp rueidis"
-REDIS_PY = "megahertz redis-py"
-"""The same server, another client of Redis."""
+CLIENTS = {"redis-py": ("redis", "hiredis"), "coredis": ("coredis",), "glide": ("valkey-glide",)}
+"""Other clients of Redis, by BENCH_CLIENT, that our own server is measured with."""
+CLIENTS_ON_OURS = tuple(f"megahertz {client}" for client in CLIENTS)
 PACKAGE = "benchmarks.peers.python"
 
 
@@ -65,11 +66,7 @@ def peers() -> dict[str, Peer]:
         _uvicorn("Litestar", "on_litestar", "litestar"),
         _uvicorn("FastAPI", "on_fastapi", "fastapi"),
         *_ours("ours", ""),
-        replace(
-            _ours("ours", "", "redis", "hiredis")[0],
-            name=REDIS_PY,
-            environment={"PYTHONPATH": str(ROOT / "src"), "BENCH_CLIENT": "redis-py"},
-        ),
+        *(_client(client, *packages) for client, packages in CLIENTS.items()),
     ]
     listed += [*_ours("open", "open on "), *_ours("governed", "governed on ")]
     for name, module in (
@@ -159,6 +156,14 @@ def _ours(module: str, prefix: str, *versions: str) -> list[Peer]:
             )
         )
     return found
+
+
+def _client(client: str, *versions: str) -> Peer:
+    return replace(
+        _ours("ours", "", *versions)[0],
+        name=f"megahertz {client}",
+        environment={"PYTHONPATH": str(ROOT / "src"), "BENCH_CLIENT": client},
+    )
 
 
 def _mhz(module: str, loop: str) -> list[str]:

@@ -1,16 +1,25 @@
-"""A Redis of the benchmark's own: in memory, on the generator's core, gone afterwards."""
+"""A Redis, or a cluster of six, of the benchmark's own: in memory, gone afterwards.
 
+On the generator's core, as far as there are two.
+"""
+
+import asyncio
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from socket import create_connection
+from tempfile import TemporaryDirectory
 
-from benchmarks.build import Missing, tool
+from benchmarks.build import Missing, run, tool
+from benchmarks.peers.python.stores import KEYS
 from benchmarks.server import free_port
+from megahertz.backends import RedisCluster
 from megahertz.load import pair, pinned
 
 SET = b"SET msg ok\r\n"
+PING = b"PING\r\n"
+INFO = b"CLUSTER INFO\r\n"
 
 
 @contextmanager
@@ -20,29 +29,71 @@ def store() -> Iterator[dict[str, str]]:
     Raises:
         Missing: there is no redis-server, or it does not start.
     """
-    port, cores = free_port(), pair()
+    with _started(free_port()) as port:
+        _until(lambda: _said(port, SET) == b"+OK\r\n", "redis-server does not answer")
+        yield {"BENCH_REDIS": str(port)}
+
+
+@contextmanager
+def cluster() -> Iterator[dict[str, str]]:
+    """The same of a cluster of three masters with a replica each, that has `msg:0` and so on.
+
+    Raises:
+        Missing: there is no redis-server or redis-cli, or they do not agree.
+    """
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        ports = [
+            stack.enter_context(_started(port, "--cluster-enabled", "yes", "--dir", folder))
+            for port in (free_port() for _ in range(6))
+        ]
+        for port in ports:
+            _until(lambda port=port: _said(port, PING) == b"+PONG\r\n", "a node does not answer")
+        cli = tool("redis-cli", "redis-cli (Debian: apt-get install redis-tools)")
+        places = [f"127.0.0.1:{port}" for port in ports]
+        run(cli, "--cluster", "create", *places, "--cluster-replicas", "1", "--cluster-yes")
+        for port in ports:
+            _until(lambda port=port: b"cluster_state:ok" in _said(port, INFO), "no cluster")
+        asyncio.run(_filled(ports[0]))
+        yield {"BENCH_CLUSTER": str(ports[0])}
+
+
+async def _filled(port: int) -> None:
+    async with RedisCluster("127.0.0.1", port) as redis:
+        await redis.mset_nonatomic(dict.fromkeys(KEYS, "ok"))
+
+
+STORES = {"one": store, "cluster": cluster}
+"""By what a work asks for."""
+
+
+@contextmanager
+def _started(port: int, *options: str) -> Iterator[int]:
+    cores = pair()
     command = [tool("redis-server", "redis-server (Debian: apt-get install redis-server)")]
     command += ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    if options:
+        command += [*options, "--cluster-config-file", f"nodes-{port}.conf"]
     with pinned(cores[1] if cores else None):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([*command], stdout=subprocess.DEVNULL)
     try:
-        _fill(port)
-        yield {"BENCH_REDIS": str(port)}
+        yield port
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _fill(port: int) -> None:
-    until = time.monotonic() + 10
-    while True:
-        try:
-            with create_connection(("127.0.0.1", port), 1) as connection:
-                connection.sendall(SET)
-                if connection.recv(64) == b"+OK\r\n":
-                    return
-        except OSError:
-            pass
+def _said(port: int, words: bytes) -> bytes:
+    try:
+        with create_connection(("127.0.0.1", port), 1) as connection:
+            connection.sendall(words)
+            return connection.recv(4096)
+    except OSError:
+        return b""
+
+
+def _until(holds: Callable[[], bool], why: str) -> None:
+    until = time.monotonic() + 20
+    while not holds():
         if time.monotonic() > until:
-            raise Missing("redis-server does not answer")
+            raise Missing(why)
         time.sleep(0.02)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peer import FLOOR, OURS, REDIS_PY, RUEIDIS
+from benchmarks.peer import CLIENTS_ON_OURS, FLOOR, OURS, RUEIDIS
 
 GO = ("net/http", "fasthttp", "Hertz", "Gin")
 PYTHON = ("granian RSGI", "granian ASGI", "uvicorn", "socketify", "Robyn", "Litestar", "FastAPI")
@@ -57,7 +57,7 @@ class Work:
         points: loads, each measured by itself.
         rounds: of each point.
         seconds: of each peer in each round.
-        redis: a Redis is started for it.
+        redis: what is started for it: "one" or a "cluster".
     """
 
     name: str
@@ -67,7 +67,7 @@ class Work:
     points: tuple[Point, ...] = (Point(),)
     rounds: int = 5
     seconds: float = 1.0
-    redis: bool = False
+    redis: str = ""
 
 
 def order(number: object = 7) -> dict[str, Any]:
@@ -172,17 +172,26 @@ _LISTED = (
     Work(
         "redis",
         "a handler that awaits a GET of a Redis "
-        "(Python: redis-py and hiredis, Go: go-redis or rueidis, ours: the engine's link)",
+        "(Python: redis-py and hiredis, Go: go-redis or rueidis, ours: the engine's link, or the "
+        "client that is named)",
         (Ask("/redis", answer={"msg": "ok"}),),
-        ("net/http", "fasthttp", RUEIDIS, "Hertz", *PYTHON[:3], "FastAPI", REDIS_PY, *OURS),
-        redis=True,
+        ("net/http", "fasthttp", RUEIDIS, "Hertz", *PYTHON[:3], "FastAPI", *CLIENTS_ON_OURS, *OURS),
+        redis="one",
     ),
     Work(
         "redis-pipeline",
         "a handler that awaits 100 GETs of a Redis in one pipeline",
         (Ask("/pipeline", answer={"found": 100}),),
-        ("fasthttp", RUEIDIS, REDIS_PY, *OURS),
-        redis=True,
+        ("fasthttp", RUEIDIS, *CLIENTS_ON_OURS, *OURS),
+        redis="one",
+    ),
+    Work(
+        "redis-cluster",
+        "a handler that awaits a GET of one of 1,000 keys of a Redis Cluster of three masters and "
+        "three replicas",
+        (Ask("/cluster", answer={"msg": "ok"}),),
+        ("fasthttp", RUEIDIS, *CLIENTS_ON_OURS, *OURS),
+        redis="cluster",
     ),
     Work(
         "fastapi",

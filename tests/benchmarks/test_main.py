@@ -52,7 +52,7 @@ def test_a_work_without_its_redis_is_left_out(run, monkeypatch):
     def nothing(name, need):
         raise Missing(need)
 
-    redis = Work("redis", "waits", (HELLO,), ("floor",), (Point(2),), redis=True)
+    redis = Work("redis", "waits", (HELLO,), ("floor",), (Point(2),), redis="one")
     monkeypatch.setattr(command, "WORKS", {"redis": redis, "hello": FLOOR})
     monkeypatch.setattr("benchmarks.store.tool", nothing)
 

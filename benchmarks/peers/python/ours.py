@@ -1,14 +1,26 @@
 """megahertz: handlers by annotation, a deadline on every route."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from benchmarks.peers.python.folder import folder
-from benchmarks.peers.python.shop import BLOB, Item, Order, client
+from benchmarks.peers.python.shop import BLOB, Item, Order
+from benchmarks.peers.python.stores import Store, opened
 from megahertz import App, Policy
 
-app = App(title="shop", policy=Policy(deadline=1.0))
+store: Store | None = None
+
+
+@asynccontextmanager
+async def connected(app: App) -> AsyncIterator[None]:
+    global store
+    async with opened() as store:
+        yield
+
+
+app = App(title="shop", policy=Policy(deadline=1.0), lifespan=connected)
 app.files("/files", folder())
-store = None
 
 
 @app.get("/")
@@ -39,16 +51,17 @@ async def yielding() -> dict[str, str]:
 
 @app.get("/redis")
 async def stored() -> dict[str, str]:
-    global store
-    store = store or client()
+    assert store is not None
     return {"msg": (await store.get("msg")).decode()}
+
+
+@app.get("/cluster")
+async def scattered() -> dict[str, str]:
+    assert store is not None
+    return {"msg": (await store.get(store.key())).decode()}
 
 
 @app.get("/pipeline")
 async def gathered() -> dict[str, int]:
-    global store
-    store = store or client()
-    pipe = store.pipeline(transaction=False)
-    for _ in range(100):
-        pipe.get("msg")
-    return {"found": len(await pipe.execute())}
+    assert store is not None
+    return {"found": await store.many()}

@@ -48,12 +48,3 @@ def redis() -> Any:
 
     # Of its 100, those that clients of the last turn have left behind may be most.
     return Redis(port=int(os.environ.get("BENCH_REDIS", "6379")), max_connections=1000)
-
-
-def client() -> Any:
-    """What our own handlers ask it by: the engine's link, or as BENCH_CLIENT says redis-py."""
-    if os.environ.get("BENCH_CLIENT") == "redis-py":
-        return redis()
-    from megahertz.backends import Redis
-
-    return Redis(port=int(os.environ.get("BENCH_REDIS", "6379")))

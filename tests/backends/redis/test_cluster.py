@@ -3,17 +3,29 @@
 import asyncio
 import os
 import random
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from megahertz.backends import RedisCluster
+from megahertz.backends.redis.cluster import nodes as module
 from megahertz.backends.redis.cluster.keys import key_of, slot
 from megahertz.backends.redis.cluster.topology import Topology, redirected
 from megahertz.cache import Remote, Tiers
-from megahertz.errors import BackendError, ConnectError, Misused, ReadError, ReplyError
+from megahertz.errors import (
+    BackendError,
+    ConnectError,
+    Misused,
+    ReadError,
+    ReplyError,
+    WriteError,
+)
 
 from .cluster import Cluster
-from .test_registers import exercise
+from .fake import commands_of
+from .test_registers import cutting, exercise
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +331,173 @@ async def test_a_fail_over_that_is_asked_for_loses_nothing(breakable):
     async with joined(breakable) as redis:
         for register in registers:
             register.check(await redis.get(register.name), register.acknowledged)
+
+
+@breaking
+async def test_a_cluster_without_a_majority_keeps_nobody_waiting(breakable):
+    """Two of three masters are away, so that nobody is elected: all that is asked is given up.
+
+    What waited for ever in tests that shared a broken cluster was a sum: a pipeline gave each of
+    its commands, and each try of a transaction, a patience of its own.
+    """
+    keys = [f"k{number}" for number in range(60)]
+    options = {"timeout": 0.5, "connect_timeout": 0.5, "patience": 2.0}
+    async with joined(breakable, **options) as redis:
+        await redis.initialize()
+        first, second, _ = breakable.masters()
+        lost = lost_key(redis, first)
+        breakable.kill(first)
+        breakable.stop(second)
+        script = redis.register_script("return redis.call('GET', KEYS[1])")
+        pipe = redis.pipeline()
+        for key in keys:
+            pipe.set(key, 1).get(key)
+        asked = {
+            "get": redis.get(lost),
+            "set": redis.set(lost, 1),
+            "transaction": redis.pipeline(transaction=True).incr(lost).execute(),
+            "pipeline": pipe.execute(),
+            "blocking": redis.blpop(lost, 1),
+            "script": script(keys=[lost]),
+            "everywhere": redis.dbsize(),
+            "several": redis.mget_nonatomic(keys),
+            "lock": redis.lock(lost).acquire(blocking=False),
+        }
+        async with asyncio.timeout(60):
+            found = await asyncio.gather(*asked.values(), return_exceptions=True)
+            for _ in range(3):  # one after the other, it may be of each node
+                async with redis.pubsub() as news:
+                    with suppress(BackendError):
+                        await news.subscribe("c")
+    for name, answer in zip(asked, found, strict=True):
+        assert isinstance(answer, BackendError), (name, answer)
+
+
+class Nodes:
+    """Nodes that say what the test has them say, each at a port of its own."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, list[bytes]]] = []
+        self.ports: list[int] = []
+        self.says = lambda index, words: b"+OK\r\n"
+
+    async def serve(self, index, reader, writer):
+        waiting = b""
+        while octets := await reader.read(65536):
+            commands, waiting = commands_of(waiting + octets)
+            for words in commands:
+                if words[0] == b"HELLO":
+                    writer.write(b"%1\r\n+proto\r\n:3\r\n")
+                elif words[:2] == [b"CLUSTER", b"SLOTS"]:
+                    row = b"*3\r\n:0\r\n:16383\r\n*3\r\n+127.0.0.1\r\n:%d\r\n+id\r\n"
+                    writer.write(b"*1\r\n" + row % self.ports[0])
+                else:
+                    self.asked.append((index, words))
+                    writer.write(self.says(index, words))
+        writer.close()
+
+
+@asynccontextmanager
+async def nodes(count, **options):
+    """They, and a client."""
+    fake = Nodes()
+    servers = [
+        await asyncio.start_server(partial(fake.serve, index), "127.0.0.1", 0)
+        for index in range(count)
+    ]
+    fake.ports = [server.sockets[0].getsockname()[1] for server in servers]
+    async with RedisCluster("127.0.0.1", fake.ports[0], **options) as redis:
+        yield fake, redis
+    for server in servers:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_nodes_that_refer_to_each_other():
+    """They are not asked as fast as they can answer, and given up."""
+    async with nodes(2, patience=0.3) as (fake, redis):
+        fake.says = lambda index, _: b"-MOVED 15495 127.0.0.1:%d\r\n" % fake.ports[1 - index]
+        for asked in (redis.get("a"), redis.blpop("a", 1)):
+            with pytest.raises(ReplyError, match="MOVED"):
+                await asked
+        assert len(fake.asked) < 100
+
+
+async def test_a_pipeline_has_one_patience():
+    """Not one for each of its commands."""
+    async with nodes(1, patience=0.05) as (fake, redis):
+        fake.says = lambda *_: b"-CLUSTERDOWN The cluster is down\r\n"
+        pipe = redis.pipeline()
+        for _ in range(50):
+            pipe.get("a")
+        found = await pipe.execute(raise_on_error=False)
+        assert [error.kind for error in found] == ["CLUSTERDOWN"] * 50
+        assert len(fake.asked) < 75, "each once, and the first ones until there was no time left"
+
+
+async def test_a_client_that_is_closed_while_it_looks_who_has_what():
+    """Who waits has an error, not a cancellation that nobody asked for."""
+    async with nodes(1, patience=5.0) as (fake, redis):
+        fake.says = lambda *_: b"-CLUSTERDOWN The cluster is down\r\n"
+        waiting = asyncio.create_task(redis.get("a"))
+        while redis.statistics()["tried_again"] < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        looking = redis._nodes._refreshing
+        redis._nodes.close()
+        redis._patience = 0.0
+        fake.says = lambda *_: b"+ok\r\n"
+        assert await waiting == b"ok" and (looking is None or looking.done())
+
+
+async def paused(cluster, seconds):
+    """Registers written and read while one master answers nobody."""
+    victim = cluster.masters()[1]
+    async with joined(cluster, timeout=0.2, patience=30.0) as redis:
+        await redis.initialize()
+
+        async def disturb():
+            said = cluster.ask(victim, "CLIENT", "PAUSE", round(seconds * 1000), "ALL")
+            assert said == "OK"
+
+        registers = await exercise(redis, disturb=disturb)
+    async with joined(cluster) as redis:
+        for register in registers:
+            register.check(await redis.get(register.name), register.acknowledged)
+    assert kinds(registers) <= {ReadError, ConnectError}
+
+
+async def test_a_master_that_pauses_and_goes_on(cluster):
+    await paused(cluster, 0.5)
+
+
+@breaking
+async def test_a_master_that_pauses_for_five_seconds(cluster):
+    await paused(cluster, 5.0)
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=breaking)])
+async def test_connections_to_nodes_cut_in_the_middle_of_replies(cluster, seed, monkeypatch):
+    """Each node is behind a proxy, wherever the cluster says that it is."""
+    draw = random.Random(seed)
+    async with AsyncExitStack() as stack:
+        behind = {
+            port: await stack.enter_async_context(cutting(port, draw)) for port in cluster.ports
+        }
+        new = module.Connection
+
+        def proxied(address, options, **named):
+            return new(replace(address, port=behind[address.port]), options, **named)
+
+        monkeypatch.setattr(module, "Connection", proxied)
+        options = {"backoff": 0.001, "longest_backoff": 0.002, "retries": 50}
+        async with joined(cluster, **options) as redis:
+            registers = await exercise(redis)
+        monkeypatch.undo()
+    assert kinds(registers) <= {ReadError, ConnectError, WriteError}
+    async with joined(cluster) as redis:
+        for register in registers:
+            register.check(await redis.get(register.name), register.acknowledged)
+        assert any(register.acknowledged for register in registers)
 
 
 async def test_nobody_there():

@@ -52,6 +52,15 @@ func stored(ctx *fasthttp.RequestCtx) {
 	send(ctx, found)
 }
 
+func scattered(ctx *fasthttp.RequestCtx) {
+	found, err := shop.Scattered(ctx)
+	if err != nil {
+		ctx.Error(err.Error(), fasthttp.StatusBadGateway)
+		return
+	}
+	send(ctx, found)
+}
+
 func gathered(ctx *fasthttp.RequestCtx) {
 	found, err := shop.Gathered(ctx)
 	if err != nil {
@@ -77,6 +86,8 @@ func answer(ctx *fasthttp.RequestCtx) {
 		send(ctx, shop.Hello{Msg: "ok"})
 	case path == "/redis":
 		stored(ctx)
+	case path == "/cluster":
+		scattered(ctx)
 	case path == "/pipeline":
 		gathered(ctx)
 	default:

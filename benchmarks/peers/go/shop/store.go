@@ -3,6 +3,8 @@ package shop
 import (
 	"context"
 	"os"
+	"strconv"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/rueidis"
@@ -16,32 +18,38 @@ type Count struct {
 const many = 100
 
 type client interface {
-	get(ctx context.Context) (string, error)
+	get(ctx context.Context, key string) (string, error)
 	getMany(ctx context.Context) (int, error)
 }
 
-var store = connect("127.0.0.1:" + os.Getenv("BENCH_REDIS"))
+var store = connect(os.Getenv("BENCH_REDIS"), os.Getenv("BENCH_CLUSTER"))
 
-func connect(address string) client {
-	if os.Getenv("BENCH_REDIS") == "" {
+func connect(one, cluster string) client {
+	if one == "" && cluster == "" {
 		return nil
 	}
-	if os.Getenv("BENCH_CLIENT") != "rueidis" {
-		return pooled{redis.NewClient(&redis.Options{Addr: address, PoolSize: 64})}
+	address := "127.0.0.1:" + one + cluster
+	if os.Getenv("BENCH_CLIENT") == "rueidis" {
+		// It finds out by itself whether that is a cluster.
+		option := rueidis.ClientOption{InitAddress: []string{address}, DisableCache: true}
+		link, err := rueidis.NewClient(option)
+		if err != nil {
+			panic(err)
+		}
+		return pipelined{link}
 	}
-	option := rueidis.ClientOption{InitAddress: []string{address}, DisableCache: true}
-	link, err := rueidis.NewClient(option)
-	if err != nil {
-		panic(err)
+	if cluster != "" {
+		options := redis.ClusterOptions{Addrs: []string{address}, PoolSize: 64}
+		return pooled{redis.NewClusterClient(&options)}
 	}
-	return pipelined{link}
+	return pooled{redis.NewClient(&redis.Options{Addr: address, PoolSize: 64})}
 }
 
 // A connection of a pool for each command: go-redis.
-type pooled struct{ *redis.Client }
+type pooled struct{ redis.UniversalClient }
 
-func (p pooled) get(ctx context.Context) (string, error) {
-	return p.Get(ctx, "msg").Result()
+func (p pooled) get(ctx context.Context, key string) (string, error) {
+	return p.Get(ctx, key).Result()
 }
 
 func (p pooled) getMany(ctx context.Context) (int, error) {
@@ -56,8 +64,8 @@ func (p pooled) getMany(ctx context.Context) (int, error) {
 // Commands of all goroutines behind each other: rueidis.
 type pipelined struct{ rueidis.Client }
 
-func (p pipelined) get(ctx context.Context) (string, error) {
-	return p.Do(ctx, p.B().Get().Key("msg").Build()).ToString()
+func (p pipelined) get(ctx context.Context, key string) (string, error) {
+	return p.Do(ctx, p.B().Get().Key(key).Build()).ToString()
 }
 
 func (p pipelined) getMany(ctx context.Context) (int, error) {
@@ -76,7 +84,22 @@ func (p pipelined) getMany(ctx context.Context) (int, error) {
 
 // Stored asks Redis.
 func Stored(ctx context.Context) (Hello, error) {
-	msg, err := store.get(ctx)
+	msg, err := store.get(ctx, "msg")
+	return Hello{Msg: msg}, err
+}
+
+var keys = func() (found [1000]string) {
+	for number := range found {
+		found[number] = "msg:" + strconv.Itoa(number)
+	}
+	return found
+}()
+
+var turn atomic.Uint64
+
+// Scattered asks a cluster for one key after the other.
+func Scattered(ctx context.Context) (Hello, error) {
+	msg, err := store.get(ctx, keys[turn.Add(1)%uint64(len(keys))])
 	return Hello{Msg: msg}, err
 }
 

@@ -102,7 +102,7 @@ class PubSub:
         self._wanted[kind] |= new
         if self._connection is None:
             # Whatever is wanted is said once it is connected, behind the PING.
-            await self._open().link.command(("PING",))
+            await self._open().link.command(("PING",), None, False, self._options.timeout)
         elif self._connection.link.up:
             self._connection.link.say(_SAYS[kind], *new)
 
@@ -250,7 +250,7 @@ class PubSub:
             raise ConnectError("subscribe first: there is no connection")
         words = ("PING", *((message,) if message else ()))
         if self._connection.protocol == 3:
-            await self._connection.link.command(words)
+            await self._connection.link.command(words, None, False, self._options.timeout)
         else:
             self._connection.link.say(*words)
 

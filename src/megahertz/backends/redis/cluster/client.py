@@ -27,6 +27,9 @@ ReadFrom = Literal["master", "replica", "any"]
 _AGAIN = ("TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY")
 """The server has done nothing, and may later, or another may."""
 
+REFERRALS = 5
+"""Nodes that name each other: at every fifth there is a pause. go-redis follows 3 at most."""
+
 
 class RedisCluster(Commands, Free):
     """`Redis` over many servers: each key's commands go to who has its slot.
@@ -116,12 +119,19 @@ class RedisCluster(Commands, Free):
         timeout: float | None = None,
         raw: bool = False,
     ) -> Coroutine[Any, Any, Any]:
-        command = (words, convert, repeat, timeout, raw)
+        return self._asked((words, convert, repeat, timeout, raw), self._end())
+
+    def _end(self) -> float:
+        """When what is asked now is given up."""
+        return asyncio.get_running_loop().time() + self._patience
+
+    def _asked(self, command: tuple[Any, ...], until: float) -> Coroutine[Any, Any, Any]:
+        words, _, repeat, *_ = command
         key = key_of(words)
         node = self._node(None if key is None else slot(key), repeat)
         # Sent here, not when it is awaited: commands of one turn leave together.
         reply = None if node is None else node.link.command(*command)
-        return self._follow(command, key, node, reply)
+        return self._follow(command, key, node, reply, until)
 
     def _node(self, number: int | None, reads: bool) -> Node | None:
         """Who is asked; None: nobody knows yet."""
@@ -143,11 +153,15 @@ class RedisCluster(Commands, Free):
         return self._nodes.replica(shard.replicas[turn % len(shard.replicas)])
 
     async def _follow(
-        self, command: tuple[Any, ...], key: Any, node: Node | None, reply: Reply | None
+        self,
+        command: tuple[Any, ...],
+        key: Any,
+        node: Node | None,
+        reply: Reply | None,
+        until: float,
     ) -> Any:
         """The reply, wherever it is to be had."""
-        loop = asyncio.get_running_loop()
-        until, pause = loop.time() + self._patience, 0.01
+        loop, pause, referred = asyncio.get_running_loop(), 0.01, 0
         repeat = command[2]
         while True:
             try:
@@ -160,9 +174,11 @@ class RedisCluster(Commands, Free):
                     raise
                 kind = error.kind
                 if kind in ("MOVED", "ASK") and node is not None:
-                    node, reply = self._refer(str(error).split(" "), node, command)
-                    continue
-                if kind not in _AGAIN:
+                    referred += 1
+                    if referred % REFERRALS:
+                        node, reply = self._refer(str(error).split(" "), node, command)
+                        continue
+                elif kind not in _AGAIN:
                     raise
             except (ConnectError, ReadError) as error:
                 if loop.time() > until or (isinstance(error, ReadError) and not repeat):
@@ -171,7 +187,7 @@ class RedisCluster(Commands, Free):
             self._tried_again += 1
             await asyncio.sleep(uniform(pause / 2, pause))
             pause = min(pause * 2, 0.2)
-            await asyncio.shield(self._nodes.refresh())
+            await self._nodes.look()
             node = reply = None
 
     async def _found(self, key: Any, reads: bool) -> Node:
@@ -204,12 +220,12 @@ class RedisCluster(Commands, Free):
         timeout = self.options.timeout
         patience = seconds + timeout if seconds and timeout is not None else 0.0
         key = key_of(words)
-        while True:
+        for left in reversed(range(REFERRALS)):
             node = await self._found(key, False)
             try:
                 return await node.own.command(words, convert, patience)
             except ReplyError as error:
-                if error.kind != "MOVED":
+                if error.kind != "MOVED" or not left:
                     raise
                 number, place = redirected(str(error).split(" "), node.place)
                 self._nodes.topology.moved(number, place)

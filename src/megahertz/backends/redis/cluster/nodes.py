@@ -10,7 +10,7 @@ from megahertz.backends.redis.connection import Connection
 from megahertz.backends.redis.options import Options
 from megahertz.backends.redis.own import Own
 from megahertz.engine import Link
-from megahertz.errors import BackendError, ConnectError, ReplyError
+from megahertz.errors import BackendError, ConnectError, Overloaded
 
 REFRESH_PAUSE = 0.1
 """Seconds between two looks at who has which slots, however many commands go astray meanwhile."""
@@ -73,13 +73,17 @@ class Nodes:
             self._refreshing = loop.create_task(self._refresh(), name="redis cluster slots")
         return self._refreshing
 
+    async def look(self) -> None:
+        """Returns once that was asked, or given up because all is closed."""
+        await asyncio.wait([self.refresh()])
+
     async def known(self) -> None:
         """Returns once somebody has said who has which slots.
 
         Raises:
             ConnectError: none of the nodes did.
         """
-        await asyncio.shield(self.refresh())
+        await self.look()
         if not self.topology.masters:
             tried = ", ".join(f"{host}:{port}" for host, port in self._starts)
             raise ConnectError(f"redis cluster: none of {tried} says who has which slots")
@@ -93,7 +97,7 @@ class Nodes:
             try:
                 patience = min(1.0, self._options.timeout or 1.0)
                 said = await link.command(("CLUSTER", "SLOTS"), None, True, patience)
-            except (BackendError, ReplyError):
+            except (BackendError, Overloaded):
                 continue
             self.topology.told(said, place)
             self.refreshed += 1

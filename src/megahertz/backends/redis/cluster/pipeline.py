@@ -24,7 +24,9 @@ class Routes(Protocol):
 
     def _node(self, number: int | None, reads: bool) -> Node | None: ...
 
-    def _route(self, words: Words, convert: Convert | None, repeat: bool) -> Awaitable[Any]: ...
+    def _end(self) -> float: ...
+
+    def _asked(self, command: tuple[Any, ...], until: float) -> Awaitable[Any]: ...
 
 
 class ClusterPipeline(Commands):
@@ -114,16 +116,22 @@ class ClusterPipeline(Commands):
         for at, value in enumerate(results):
             if _is_elsewhere(value, queue[at][2]):
                 astray.setdefault(_slot_of(queue[at][0]), []).append(at)
-        # Each is tried for as long as it takes; those of one slot wait for their turn.
-        await asyncio.gather(*(self._again(queue, places, results) for places in astray.values()))
+        # Those of one slot wait for their turn; all together are given up when one would be.
+        until = self._cluster._end()
+        await asyncio.gather(
+            *(self._again(queue, places, results, until) for places in astray.values())
+        )
         return results
 
     async def _again(
-        self, queue: Sequence[Queued], places: Sequence[int], results: list[Any]
+        self, queue: Sequence[Queued], places: Sequence[int], results: list[Any], until: float
     ) -> None:
+        loop = asyncio.get_running_loop()
         for at in places:
+            if loop.time() > until:
+                return
             try:
-                results[at] = await self._cluster._route(*queue[at])
+                results[at] = await self._cluster._asked((*queue[at], None, False), until)
             except Exception as error:
                 results[at] = error
 
@@ -147,6 +155,7 @@ class ClusterPipeline(Commands):
         if len(slots) > 1:
             raise Misused("a transaction has keys of one slot: give them one {tag}")
         commands = [("MULTI",), *(words for words, _, _ in queue), ("EXEC",)]
+        until = self._cluster._end()
         for left in reversed(range(TRIES)):
             node = self._master(next(iter(slots), None))
             convert = partial(of_transaction, queue)
@@ -158,7 +167,7 @@ class ClusterPipeline(Commands):
                 if not (left and keys and _is_elsewhere(error, False)):
                     raise
             # It finds where the slot is by now, however long a fail-over takes.
-            await self._cluster._route(("EXISTS", keys[0]), None, True)
+            await self._cluster._asked((("EXISTS", keys[0]), None, True, None, False), until)
         return found
 
     def __await__(self) -> Generator[Any, None, Self]:
