@@ -130,7 +130,8 @@ def test_it_notices_that_who_asked_has_left():
         left.set()
         return 1
 
-    with Inspector({"wait": until_gone}):
+    with Inspector({"wait": until_gone, "gone": lambda question: question.gone()}):
+        assert ask(ME, "gone", timeout=20) == b"false"
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(f"\0megahertz/{ME}/inspector")
         sock.sendall(b'{"what":"wait"}\n')

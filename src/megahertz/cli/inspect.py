@@ -1,11 +1,12 @@
-"""What `mhz top` and the overview of another worker ask of this one."""
+"""What `mhz top`, `mhz profile` and `mhz trace` ask of a worker, and another worker's overview."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from megahertz.engine import Inspector, Question, Server
-from megahertz.observe import Span, Worker, kept
+from megahertz.observe import Span, Worker, kept, profile
 
 
 @contextmanager
@@ -16,7 +17,25 @@ def inspected(server: Server) -> Iterator[None]:
     def trace(question: Question) -> list[Span]:
         return kept(str(question.given["id"]))
 
-    answers = {"state": lambda question: worker.state(), "trace": trace}
+    def record(question: Question) -> profile.Recording:
+        recorder = profile.Recorder(worker, rate=int(question.given["rate"]))
+        return recorder.record(float(question.given["seconds"]), question.gone)
+
+    def heap(question: Question) -> profile.Recording:
+        seconds = float(question.given["seconds"])
+        return profile.Recording(
+            pid=worker.pid,
+            began=time.time_ns(),
+            growth=profile.grown(seconds, question.gone),
+            cost=profile.Cost(),
+        )
+
+    answers = {
+        "state": lambda question: worker.state(),
+        "trace": trace,
+        "profile": record,
+        "heap": heap,
+    }
     try:
         with Inspector(answers):
             yield

@@ -9,6 +9,7 @@ from megahertz.cli.explain import explain
 from megahertz.cli.load import load
 from megahertz.cli.new import new
 from megahertz.cli.openapi import openapi
+from megahertz.cli.profile import profile
 from megahertz.cli.reload import reload
 from megahertz.cli.routes import routes
 from megahertz.cli.run import run
@@ -41,6 +42,7 @@ main.add_command(run)
 main.add_command(reload)
 main.add_command(explain)
 main.add_command(top)
+main.add_command(profile)
 main.add_command(load)
 main.add_command(doctor)
 main.add_command(slo)

@@ -10,6 +10,7 @@ A question is one line of JSON, the answer whatever comes until the end.
 
 import logging
 import os
+import select
 import socket
 import threading
 import time
@@ -141,13 +142,11 @@ def _question(peer: socket.socket) -> Question:
             raise ValueError("no question")
         line += more
 
+    left = select.poll()
+    left.register(peer, select.POLLRDHUP)
+
     def gone() -> bool:
-        try:
-            return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        return bool(left.poll(0))
 
     given = msgspec.json.decode(line, type=dict[str, Any])
     return Question(str(given.pop("what", "")), given, gone)

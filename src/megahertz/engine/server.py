@@ -10,10 +10,10 @@ import logging
 import math
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from megahertz.context import DEADLINE
 from megahertz.engine.lifeline import worker_count
@@ -129,6 +129,7 @@ class Server:
         self._check: asyncio.TimerHandle | None = None
         self._engine: Engine | None = None
         self._labels: list[str] = []
+        self._handlers: list[tuple[str, Callable[..., Any]]] = []
         self._idle = asyncio.Event()
         self._stopped = False
 
@@ -195,6 +196,7 @@ class Server:
             engine.set_refusal(status, answer)
         routes = service.routes
         self._labels = [route.label for route in routes]
+        self._handlers = [(it.label, it.handler) for it in routes if it.handler is not None]
         for route in routes:
             try:
                 engine.add_route(
@@ -240,6 +242,10 @@ class Server:
     def task(self, connection: int) -> RequestTask | None:
         """The handler that runs for a connection, once it has waited for something."""
         return self._running().task(connection)
+
+    def handlers(self) -> list[tuple[str, Callable[..., Any]]]:
+        """Labels of routes, and the users' own functions that answer them."""
+        return self._handlers
 
     def waiting(self, most: int) -> list[Waiting]:
         """Requests whose handlers wait, the oldest first; at most so many."""

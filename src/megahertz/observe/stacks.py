@@ -38,31 +38,31 @@ def traced(error: BaseException) -> list[str]:
 def awaited(coroutine: Any) -> tuple[str, ...]:
     """Where a coroutine that waits is, the innermost first."""
     lines: list[str] = []
-    while coroutine is not None and len(lines) < DEEPEST:
-        frame = _attribute(coroutine, "frame")
+    while len(lines) < DEEPEST:
+        frame, coroutine = step(coroutine)
         if frame is None:
             break
         code = frame.f_code
         lines.append(f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}")
-        coroutine = _attribute(coroutine, "await")
     return tuple(reversed(lines))
 
 
-def _attribute(coroutine: Any, name: str) -> Any:
-    """Of a coroutine, an async generator or a generator-based one."""
-    for kind in ("cr", "ag", "gi"):
-        full = f"{kind}_{'yieldfrom' if (kind, name) == ('gi', 'await') else name}"
-        if hasattr(coroutine, full):
-            return getattr(coroutine, full)
-    return None
+def step(coroutine: Any) -> tuple[FrameType | None, Any]:
+    """The frame of a coroutine or a generator that waits, and what it waits for."""
+    for frame, inner in (("cr_frame", "cr_await"), ("ag_frame", "ag_await")):
+        if hasattr(coroutine, frame):
+            return getattr(coroutine, frame), getattr(coroutine, inner)
+    if hasattr(coroutine, "gi_frame"):
+        return coroutine.gi_frame, coroutine.gi_yieldfrom
+    return None, None
 
 
-WAITING = {
+WAITING = (
     ("selectors.py", "select"),
     (os.path.join("asyncio", "runners.py"), "run"),
     (os.path.join("asyncio", "base_events.py"), "run_forever"),
     (os.path.join("asyncio", "base_events.py"), "_run_once"),
-}
+)
 """Functions that a loop's thread is in while no callback runs; uvloop's own are not to be seen."""
 
 
