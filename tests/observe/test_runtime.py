@@ -229,6 +229,27 @@ def test_the_loops_lag_is_that_of_its_timers():
     assert samples[0].lag == samples[0].longest_lag == pytest.approx(6.999)
 
 
+def test_what_the_loop_waits_for_a_processor_is_not_its_lag():
+    """A machine that is busy with something else is no fault of the service's."""
+    clock, delays = Clock(), [0]
+    runtime = quiet(sample=0.001, clock=clock, delay=lambda: delays[0])
+    samples, sampled = [], asyncio.Event()
+    take = runtime.take
+
+    def told():
+        samples.append(take())
+        sampled.set()
+
+    runtime.take = told
+
+    async def then():
+        clock.now, delays[0] = 7.0, 6_000_000_000
+        await sampled.wait()
+
+    run(runtime, then)
+    assert samples[0].lag == pytest.approx(0.999)
+
+
 def test_in_an_application():
     runtime = Runtime(sample=3600.0)
     app = App(resources=[runtime])

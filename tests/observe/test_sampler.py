@@ -8,7 +8,8 @@ from megahertz.engine import Figure, Plane
 from megahertz.observe import Sampler, series, tells
 from megahertz.observe.collect import collect
 from megahertz.observe.families import NAMED
-from megahertz.observe.gil import GilWait, run_delay
+from megahertz.observe.gil import GilWait
+from megahertz.observe.process import run_delay
 from megahertz.observe.sources import SOURCES, Sums
 
 

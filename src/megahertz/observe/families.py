@@ -104,6 +104,7 @@ WORKERS = (
     Family("open_files", "Open descriptors.", True, "process.open_file_descriptor.count"),
     Family("max_files", "Descriptors that may be open.", True),
     Family("cpu_seconds_total", "Processor time, of user and system.", True, "process.cpu.time"),
+    Family("cpu_wait_seconds_total", "What the loop waited for a processor.", True),
     Family("gc_collections_total", "Collections, by generation.", True, "cpython.gc.collections"),
     Family("gc_pause_seconds_total", "Time that the collector took.", True),
     Family("gc_share", "Of the time of the last sample, what the collector took.", True),

@@ -15,17 +15,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from megahertz.observe.process import run_delay
+
 PERIOD = 0.1
 """Seconds between two looks."""
-
-
-def run_delay() -> int | None:
-    """Nanoseconds that this thread has waited for a processor; None: the kernel does not tell."""
-    try:
-        with open(f"/proc/self/task/{threading.get_native_id()}/schedstat", "rb") as file:
-            return int(file.read().split()[1])
-    except (OSError, IndexError, ValueError):
-        return None
 
 
 class GilWait:

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import threading
 
 from megahertz.engine import resident
 
@@ -34,3 +35,13 @@ def cpu() -> float:
     """Seconds of processor time, of user and system."""
     times = os.times()
     return times.user + times.system
+
+
+def run_delay() -> int | None:
+    """Nanoseconds that this thread has waited for a processor (schedstat, the second number:
+    Documentation/scheduler/sched-stats.rst of Linux); None: the kernel does not tell."""
+    try:
+        with open(f"/proc/self/task/{threading.get_native_id()}/schedstat", "rb") as file:
+            return int(file.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None

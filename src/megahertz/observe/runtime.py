@@ -56,7 +56,8 @@ class RuntimeStatistics:
 
     Attributes:
         tasks: of the loop.
-        lag: seconds that it was late, at most since the sample before.
+        lag: seconds that it was late, at most since the sample before; what it waited for a
+            processor is not its own fault and not in it.
         longest_lag: ever.
         blocked: turns that were too long, ever.
         threads: of the process.
@@ -117,6 +118,7 @@ class Runtime:
             with a full collection.
         on_event: called with each `Blocked` (from a thread), `Alarm` and `Leak`.
         clock: seconds.
+        delay: nanoseconds that the loop's thread has waited for a processor.
 
     Raises:
         BadSettings: a time that is not above 0.
@@ -131,6 +133,7 @@ class Runtime:
         leaks: float | None = WINDOW,
         on_event: Callable[[Event], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        delay: Callable[[], int | None] = process.run_delay,
     ) -> None:
         if any(value is not None and value <= 0 for value in (slow, sample, leaks)):
             raise BadSettings(f"Runtime(slow={slow}, sample={sample}, leaks={leaks}): above 0")
@@ -138,6 +141,7 @@ class Runtime:
         self._slow, self._sample, self._window = slow, sample, leaks
         self._on_event = on_event
         self._clock = clock
+        self._delay = delay
         self._pauses = Pauses()
         self._leaks = Leaks(self._leaking)
         self._watchdog: Watchdog | None = None
@@ -171,13 +175,15 @@ class Runtime:
         self._pauses.close()
 
     def _every(self, name: str, seconds: float, call: Callable[[], object]) -> None:
-        loop, due = asyncio.get_running_loop(), self._clock() + seconds
+        loop = asyncio.get_running_loop()
+        due, waited = self._clock() + seconds, self._delay() or 0
 
         def run() -> None:
-            nonlocal due
-            self._late(self._clock() - due)
+            nonlocal due, waited
+            starved = ((self._delay() or 0) - waited) / 1e9
+            self._late(self._clock() - due - starved)
             call()
-            due = self._clock() + seconds
+            due, waited = self._clock() + seconds, self._delay() or 0
             self._timers[name] = loop.call_later(seconds, run)
 
         self._timers[name] = loop.call_later(seconds, run)

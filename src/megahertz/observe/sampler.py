@@ -119,6 +119,8 @@ class Sampler:
         yield "open_files", process.open_files()
         yield "max_files", process.most_files()
         yield "cpu_seconds_total", process.cpu()
+        if (waited := process.run_delay()) is not None:
+            yield "cpu_wait_seconds_total", waited / 1e9
         yield "gc_pause_seconds_total", gc.seconds
         yield "gc_share", gc.share
         for generation, count in enumerate(gc.collections):
