@@ -1,5 +1,8 @@
 """All commands, as clients and pipelines have them."""
 
+from megahertz.backends.redis.commands.acl import Acl
+from megahertz.backends.redis.commands.bits import BitFields
+from megahertz.backends.redis.commands.geo import Geo
 from megahertz.backends.redis.commands.hashes import Hashes
 from megahertz.backends.redis.commands.keys import Keyspace
 from megahertz.backends.redis.commands.lists import Lists
@@ -13,6 +16,18 @@ from megahertz.backends.redis.commands.unions import Unions
 
 
 class Commands(
-    Strings, Hashes, Lists, Sets, SortedSets, Unions, Streams, Scripts, Keyspace, Server
+    Strings,
+    BitFields,
+    Hashes,
+    Lists,
+    Sets,
+    SortedSets,
+    Unions,
+    Geo,
+    Streams,
+    Scripts,
+    Keyspace,
+    Server,
+    Acl,
 ):
-    """Of strings, hashes, lists, sets, sorted sets, streams, scripts, keys and servers."""
+    """Of strings, hashes, lists, sets, sorted sets, places, streams, scripts, keys and servers."""

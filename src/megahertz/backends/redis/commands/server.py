@@ -4,7 +4,17 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any
 
-from megahertz.backends.redis.commands.words import Asks, Key, Value, is_ok, named, text
+from megahertz.backends.redis.commands.words import (
+    Asks,
+    Key,
+    Value,
+    as_dict,
+    flagged,
+    is_ok,
+    named,
+    text,
+)
+from megahertz.errors import Misused
 
 
 class Server(Asks):
@@ -70,6 +80,33 @@ class Server(Asks):
         """Cuts somebody off."""
         return self._command(("CLIENT", "KILL", address), is_ok)
 
+    def client_kill_filter(
+        self,
+        _id: str | None = None,
+        _type: str | None = None,
+        addr: str | None = None,
+        skipme: bool | None = None,
+        laddr: str | None = None,
+        user: str | None = None,
+        maxage: int | None = None,
+    ) -> Awaitable[int]:
+        """Cuts off all of a kind; gives how many. `skipme` off: this one too."""
+        if _type is not None and str(_type).lower() not in _KINDS:
+            raise Misused(f"CLIENT KILL TYPE is one of {', '.join(_KINDS)}")
+        if skipme not in (None, True, False):
+            raise Misused("skipme is a bool")
+        skips = None if skipme is None else "YES" if skipme else "NO"
+        given: list[tuple[str, Any]] = [("TYPE", _type), ("SKIPME", skips), ("ID", _id)]
+        given += [("ADDR", addr), ("LADDR", laddr), ("USER", user), ("MAXAGE", maxage)]
+        words = [word for name, value in given if value is not None for word in (name, value)]
+        if not words:
+            raise Misused("CLIENT KILL by what?")
+        return self._command(("CLIENT", "KILL", *words))
+
+    def client_unblock(self, client_id: int, error: bool = False) -> Awaitable[bool]:
+        """Ends what a client waits for, as if its time were over or with an error."""
+        return self._command(("CLIENT", "UNBLOCK", int(client_id), *flagged(ERROR=error)), bool)
+
     def client_pause(self, timeout: int, all: bool = True) -> Awaitable[bool]:
         """The server keeps clients (or only writers) waiting for milliseconds."""
         return self._command(("CLIENT", "PAUSE", timeout, "ALL" if all else "WRITE"), is_ok)
@@ -77,6 +114,40 @@ class Server(Asks):
     def client_unpause(self) -> Awaitable[Any]:
         """It goes on."""
         return self._command(("CLIENT", "UNPAUSE"))
+
+    def slowlog_get(self, num: int | None = None) -> Awaitable[list[dict[str, Any]]]:
+        """The commands that took longest lately; octets, since they may be anything."""
+        words = ("SLOWLOG", "GET", *(() if num is None else (num,)))
+        return self._command(words, _slow, True, None, True)
+
+    def slowlog_len(self) -> Awaitable[int]:
+        """How many are written down."""
+        return self._command(("SLOWLOG", "LEN"), None, True)
+
+    def slowlog_reset(self) -> Awaitable[bool]:
+        """Forgets them."""
+        return self._command(("SLOWLOG", "RESET"), is_ok)
+
+    def memory_stats(self) -> Awaitable[dict[str, Any]]:
+        """What memory is used for."""
+        return self._command(("MEMORY", "STATS"), _statistics, True)
+
+    def module_list(self) -> Awaitable[list[dict[str, Any]]]:
+        """Modules that are loaded."""
+        return self._command(("MODULE", "LIST"), lambda found: [*map(as_dict, found)], True)
+
+    def role(self) -> Awaitable[list[Any]]:
+        """Master, slave or sentinel, and with whom."""
+        return self._command(("ROLE",), None, True)
+
+    def save(self) -> Awaitable[bool]:
+        """Writes all to disk, and answers nobody meanwhile."""
+        return self._command(("SAVE",), is_ok)
+
+    def bgsave(self, schedule: bool = True) -> Awaitable[bool]:
+        """The same beside serving; `schedule`: later, where something else is written now."""
+        said = lambda reply: text(reply).startswith("Background saving")  # noqa: E731
+        return self._command(("BGSAVE", *flagged(SCHEDULE=schedule)), said)
 
     def lastsave(self) -> Awaitable[datetime]:
         """When it last saved, in local time."""
@@ -106,6 +177,31 @@ class Server(Asks):
     def pubsub_numpat(self) -> Awaitable[int]:
         """How many patterns are subscribed to."""
         return self._command(("PUBSUB", "NUMPAT"), None, True)
+
+
+_KINDS = ("normal", "master", "slave", "replica", "pubsub")
+
+
+def _slow(reply: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": entry[0],
+            "start_time": int(entry[1]),
+            "duration": int(entry[2]),
+            "command": b" ".join(entry[3]),
+            "client_address": entry[4],
+            "client_name": entry[5],
+        }
+        for entry in reply
+    ]
+
+
+def _statistics(reply: Any) -> dict[str, Any]:
+    """Pairs of pairs, which RESP2 has as lists."""
+    return {
+        name: named(value) if name.startswith("db.") else value
+        for name, value in named(reply).items()
+    }
 
 
 def _is_pong(reply: Any) -> bool:
