@@ -1,4 +1,7 @@
-//! Which route answers: a radix tree over paths (the `matchit` crate), then the method.
+//! Which route answers: a radix tree over paths (the `matchit` crate) for each method.
+//!
+//! A path without parameters is looked up in a sorted list first: most requests of a service are
+//! for few of those, and the tree takes three times as long to say the same.
 //!
 //! Paths are matched as sent, percent-encoded, and parameters decoded after: an escaped slash in
 //! a parameter cannot pick another route.
@@ -30,7 +33,32 @@ pub enum Found {
 /// `DELETE /users/{id}` from `DELETE /users/me`.
 #[derive(Default)]
 pub struct Router {
-    trees: Vec<(String, matchit::Router<usize>)>,
+    trees: Vec<(String, Tree)>,
+}
+
+/// The patterns of a method.
+#[derive(Default)]
+struct Tree {
+    all: matchit::Router<usize>,
+    /// Those that are paths themselves, sorted. The tree would find them before any parameter.
+    plain: Vec<(Box<[u8]>, usize)>,
+}
+
+impl Tree {
+    fn add(&mut self, pattern: &str, route: usize) -> Result<(), matchit::InsertError> {
+        self.all.insert(pattern, route)?;
+        if !pattern.contains(['{', '}']) {
+            let path = pattern.as_bytes();
+            let at = self.plain.partition_point(|(known, _)| &**known < path);
+            self.plain.insert(at, (path.into(), route));
+        }
+        Ok(())
+    }
+
+    fn plain(&self, path: &[u8]) -> Option<usize> {
+        let found = self.plain.binary_search_by(|(known, _)| (**known).cmp(path));
+        found.ok().map(|at| self.plain[at].1)
+    }
 }
 
 impl Router {
@@ -47,14 +75,18 @@ impl Router {
         }
         let known = self.trees.iter().position(|(name, _)| name == method);
         let index = known.unwrap_or_else(|| {
-            self.trees.push((method.to_owned(), matchit::Router::new()));
+            self.trees.push((method.to_owned(), Tree::default()));
             self.trees.len() - 1
         });
-        self.trees[index].1.insert(pattern, route).map_err(|error| format!("{pattern}: {error}"))
+        self.trees[index].1.add(pattern, route).map_err(|error| format!("{pattern}: {error}"))
     }
 
     /// Finds who answers `method` on `path`.
     pub fn find(&self, method: &[u8], path: &[u8]) -> Found {
+        let tree = self.tree(method);
+        if let Some(route) = tree.and_then(|tree| tree.plain(path)) {
+            return Found::Route(route, [Span::default(); MOST_PARAMS], 0);
+        }
         let Ok(text) = std::str::from_utf8(path) else { return Found::Nothing };
         let found = self.at(method, text);
         let found = found.or_else(|| if method == b"HEAD" { self.at(b"GET", text) } else { None });
@@ -71,9 +103,13 @@ impl Router {
         }
     }
 
+    fn tree(&self, method: &[u8]) -> Option<&Tree> {
+        let found = self.trees.iter().find(|(name, _)| name.as_bytes() == method);
+        found.map(|(_, tree)| tree)
+    }
+
     fn at(&self, method: &[u8], text: &str) -> Option<(usize, [Span; MOST_PARAMS], usize)> {
-        let (_, tree) = self.trees.iter().find(|(name, _)| name.as_bytes() == method)?;
-        let hit = tree.at(text).ok()?;
+        let hit = self.tree(method)?.all.at(text).ok()?;
         let mut spans = [Span::default(); MOST_PARAMS];
         let mut count = 0;
         for (span, (_, value)) in spans.iter_mut().zip(hit.params.iter()) {
@@ -86,7 +122,7 @@ impl Router {
 
     /// The methods of a path.
     fn known<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
-        let known = self.trees.iter().filter(move |(_, tree)| tree.at(text).is_ok());
+        let known = self.trees.iter().filter(move |(_, tree)| tree.all.at(text).is_ok());
         known.map(|(name, _)| name.as_str())
     }
 
