@@ -391,6 +391,33 @@ async def test_each_request_of_a_batch_is_the_current_task(serve, monkeypatch, k
     held.clear()
 
 
+async def test_a_task_serves_another_request_only_where_nobody_knows_it(serve):
+    seen, between, weak = [], [], []
+
+    async def handler():
+        seen.append(id(asyncio.current_task()))
+        return "ok"
+
+    async def known():
+        weak.append(weakref.ref(asyncio.current_task()))
+        return "ok"
+
+    def wrapped():  # runs as part of no task
+        between.append(asyncio.current_task())
+        return handler()
+
+    endpoints = {"GET /": handler, "GET /known": known, "GET /wrapped": wrapped}
+    async with serve({name: (it, {"bare": True}) for name, it in endpoints.items()}) as site:
+        peer = await site.peer()
+        batch = [b"/", b"/", b"/known", b"/known", b"/wrapped", b"/"]
+        await peer.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % it for it in batch))
+        for _ in batch:
+            assert (await peer.reply()).body == b"ok"
+    assert seen[0] == seen[1]
+    assert [ref() for ref in weak] == [None, None]
+    assert between == [None]
+
+
 async def test_nothing_leaks_over_many_requests(serve):
     """100,000 requests: in place, suspended, failing and refused."""
 

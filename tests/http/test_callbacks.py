@@ -141,13 +141,15 @@ def test_an_idle_socket_holds_nothing_of_pythons():
         return [item for item in gc.get_objects() if type(item).__name__ in names]
 
     with Client(serve(Idle)) as client:
-        before = len(alive())
-        peers = [Peer(client, "/") for _ in range(5)]
-        for peer in peers:
-            peer.send(TEXT, b"x")
-            assert peer.text() == "x"
-        client.statistics()
-        assert len(alive()) == before
+        counts, peers = [], []
+        for _ in range(5):
+            peers.append(Peer(client, "/"))
+            for peer in peers:
+                peer.send(TEXT, b"x")
+                assert peer.text() == "x"
+            client.statistics()
+            counts.append(len(alive()))
+        assert len(set(counts)) == 1
         assert client.statistics().running == 0
         for peer in peers:
             peer.socket.close()

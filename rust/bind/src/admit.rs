@@ -2,14 +2,13 @@
 use crate::address::Addresses;
 use crate::engine::{Engine, FALLBACK};
 use crate::exchange::Exchange;
-use crate::gate::{Admission, Asked, Gate, Rules};
+use crate::gate::{Admission, Asked, Rules};
 use crate::proxies::Proxies;
 use plane::Outcome;
 use poll::{Incoming, Reactor};
 use pyo3::prelude::*;
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::sync::Arc;
 use wire::{Span, percent};
 
 /// A request as it was read.
@@ -59,19 +58,17 @@ impl Engine {
     /// A turn's events have become known.
     pub fn turn_begins(&mut self) {
         let now = self.reactor.now();
+        self.left = None;
         self.lag.turn(now);
     }
 
-    fn gate(&self, route: u32) -> Option<&Py<Gate>> {
-        match route {
+    /// The rules of a route; they may be others by the next request.
+    pub fn rules<'py>(&self, py: Python<'py>, route: u32) -> Option<Bound<'py, Rules>> {
+        let gate = match route {
             FALLBACK => self.fallback_gate.as_ref(),
             index => self.gates.get(index as usize)?.as_ref(),
-        }
-    }
-
-    /// The rules of a route; they may be others by the next request.
-    pub fn rules(&self, py: Python<'_>, route: u32) -> Option<Arc<Rules>> {
-        self.gate(route)?.borrow(py).rules().map(Arc::clone)
+        };
+        gate?.get().rules(py)
     }
 
     /// Lets a request pass the rules of its route, or answers it.
@@ -85,21 +82,24 @@ impl Engine {
         incoming: &Incoming,
         params: &[Span],
     ) -> Result<Option<Admission>, Option<PyErr>> {
-        let Some(gate) = self.rules(py, route) else { return Ok(None) };
-        self.lag.wanted |= gate.sheds();
+        let Some(rules) = self.rules(py, route) else { return Ok(None) };
+        let rules = rules.get();
+        let left = self.left.take().filter(|(token, _)| *token == incoming.token);
+        let now = left.map_or_else(plane::now, |(_, at)| at);
+        self.lag.wanted |= rules.sheds();
         let (reactor, proxies) = (&self.reactor, &self.proxies);
         let addresses = RefCell::new(&mut self.addresses);
         let asked = Native { py, incoming, params, addresses, reactor, proxies };
-        match gate.admit(&asked, &self.lag.signals, plane::now()) {
+        match rules.admit(&asked, &self.lag.signals, now) {
             Ok(admission) => {
                 self.entering = Some((route, admission));
                 Ok(Some(admission))
             }
             Err(refused) => {
-                let Some(said) = gate.answer(&refused) else {
-                    return Err(Some(gate.error(py, &refused)));
+                let Some(said) = rules.answer(&refused) else {
+                    return Err(Some(rules.error(py, &refused)));
                 };
-                let fields = gate.fields(&asked, &refused);
+                let fields = rules.fields(&asked, &refused);
                 let rendered = [&said.rendered, fields.as_bytes()].concat();
                 self.reactor.refuse_with(incoming.token, said.status, &rendered, &said.body);
                 Err(None)
@@ -107,7 +107,8 @@ impl Engine {
         }
     }
 
-    /// What passed has ended; `stepped` is when its first step began, where it had no other.
+    /// What passed has ended, now, which is given; `stepped` is when its first step began, where
+    /// it had no other.
     pub fn leave(
         &mut self,
         py: Python<'_>,
@@ -115,14 +116,15 @@ impl Engine {
         admission: &Admission,
         outcome: Outcome,
         stepped: Option<u64>,
-    ) {
+    ) -> u64 {
         let now = plane::now();
         self.entering = None;
         // Rules may have changed meanwhile: what is given back to is found by the same names.
-        if let Some(gate) = self.rules(py, route) {
+        if let Some(rules) = self.rules(py, route) {
             let stepped = stepped.map(|began| now.saturating_sub(began));
-            gate.leave(admission, outcome, stepped, now);
+            rules.get().leave(admission, outcome, stepped, now);
         }
+        now
     }
 
     /// The same for one that Python has seen; once.

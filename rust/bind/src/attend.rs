@@ -410,7 +410,7 @@ impl Engine {
             if !runtime.get().is_coroutine(&value) {
                 return Ok(Outcome::Done(value));
             }
-            RequestTask::begin(&runtime, value, &context, |task| {
+            RequestTask::begin(&runtime, value, &context, None, |task| {
                 let token = {
                     let mut this = socket.borrow_mut();
                     this.task = Some(task.clone().unbind());

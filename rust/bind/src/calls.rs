@@ -135,6 +135,13 @@ pub fn throw<'py>(coroutine: &Object<'py>, error: &PyErr) -> Step<'py> {
     }
 }
 
+/// Whether somebody refers to it weakly; `offset` is its type's `__weakrefoffset__`, above 0.
+pub fn is_weakly_known<T>(object: &Bound<'_, T>, offset: usize) -> bool {
+    // SAFETY: a live object of the type whose offset it is: there lies the head of its list of weak
+    // references, NULL while it is empty (PyTypeObject.tp_weaklistoffset).
+    unsafe { !object.as_ptr().byte_add(offset).cast::<*mut PyObject>().read().is_null() }
+}
+
 /// The reference count (under the GIL).
 pub fn references<T>(object: &Bound<'_, T>) -> isize {
     // SAFETY: a live object.

@@ -51,6 +51,18 @@ const LEFT: u8 = 64;
 /// Server-sent events: answers that no handler means to complete.
 const EVENTS: &[u8] = b"text/event-stream";
 
+/// The parameters of a path, where they lie in it, and how many.
+pub type Params = ([Span; wire::route::MOST_PARAMS], usize);
+
+/// A request that has found its route and passed its gate.
+pub struct Begun {
+    pub incoming: Box<Incoming>,
+    pub serial: u64,
+    pub route: u32,
+    pub params: Params,
+    pub admission: Option<Admission>,
+}
+
 #[pyclass(frozen, module = "megahertz._core")]
 pub struct Exchange {
     engine: Py<Engine>,
@@ -61,9 +73,8 @@ pub struct Exchange {
     pub route: u32,
     /// Which is given back when it ends, where the route has a gate.
     pub admission: Option<Admission>,
-    incoming: Incoming,
-    params: [Span; wire::route::MOST_PARAMS],
-    count: u8,
+    incoming: Box<Incoming>,
+    params: Params,
     state: AtomicU8,
     reason: AtomicU8,
     /// Of the answer, once the handler has begun it itself; 0 before.
@@ -72,14 +83,8 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub fn new(
-        engine: Py<Engine>,
-        incoming: Incoming,
-        serial: u64,
-        route: u32,
-        (params, count): ([Span; wire::route::MOST_PARAMS], usize),
-        admission: Option<Admission>,
-    ) -> Self {
+    pub fn new(engine: Py<Engine>, begun: Begun) -> Self {
+        let Begun { incoming, serial, route, params, admission } = begun;
         Exchange {
             engine,
             token: incoming.token,
@@ -88,7 +93,6 @@ impl Exchange {
             admission,
             incoming,
             params,
-            count: count as u8,
             state: AtomicU8::new(0),
             reason: AtomicU8::new(Reason::None as u8),
             status: AtomicU16::new(0),
@@ -272,10 +276,7 @@ impl Exchange {
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let base = self.incoming.head.path.at;
         let shifted = |span: &Span| Span { at: base + span.at, len: span.len };
-        PyTuple::new(
-            py,
-            self.params[..self.count as usize].iter().map(|s| self.text(py, shifted(s))),
-        )
+        PyTuple::new(py, self.params.0[..self.params.1].iter().map(|s| self.text(py, shifted(s))))
     }
 
     #[getter]

@@ -1,5 +1,6 @@
 //! What stands between a request and its handler, decided before Python has seen either.
 use crate::answer::Answer;
+use crate::held::Held;
 use crate::plane::{BreakerCell, Limiter, Plane, unusable};
 use plane::{Class, Exemplar, Exemplars, Refusals, Shed, ShedSettings, Tally};
 use pyo3::exceptions::PyValueError;
@@ -44,15 +45,15 @@ impl ShedState {
 }
 
 /// Where a route's rules stand; others may take their place while requests run.
-#[pyclass(module = "megahertz._core")]
+#[pyclass(frozen, module = "megahertz._core")]
 pub struct Gate {
-    rules: Option<Arc<Rules>>,
+    rules: Held<Rules>,
 }
 
 impl Gate {
     /// None where everything passes.
-    pub fn rules(&self) -> Option<&Arc<Rules>> {
-        self.rules.as_ref()
+    pub fn rules<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Rules>> {
+        self.rules.get(py)
     }
 }
 
@@ -60,14 +61,14 @@ impl Gate {
 impl Gate {
     #[new]
     fn new() -> Gate {
-        Gate { rules: None }
+        Gate { rules: Held::empty() }
     }
 
     /// These rules from the next request on.
     #[pyo3(signature = (plane, name, *, deadline=None, budget=None, shed=None, limit=None, key=None, said="", breaker=None, fallback=false, concurrency=None, priority="live", observe=vec![], answers=vec![], error))]
     #[expect(clippy::too_many_arguments, reason = "named in Python, one a rule")]
     fn set(
-        &mut self,
+        &self,
         plane: &Bound<'_, Plane>,
         name: &str,
         deadline: Option<f64>,
@@ -95,7 +96,7 @@ impl Gate {
         });
         let shed = shed
             .map(|shed| Shedding { state: Arc::clone(&shed.get().0), observed: observes("shed") });
-        self.rules = Some(Arc::new(Rules {
+        let rules = Rules {
             name: name.to_owned(),
             parts: Arc::clone(parts),
             tally: Tally::new(parts, name).map_err(unusable)?,
@@ -112,31 +113,33 @@ impl Gate {
             class: class_of(priority)?,
             fastest: AtomicU64::new(0),
             serial: AtomicU64::new(0),
-        }));
+        };
+        self.rules.set(plane.py(), Some(Py::new(plane.py(), rules)?));
         Ok(())
     }
 
     /// The rules of another from the next request on.
-    fn adopt(&mut self, other: &Bound<'_, Gate>) -> PyResult<()> {
-        self.rules.clone_from(&other.try_borrow()?.rules);
-        Ok(())
+    fn adopt(&self, other: &Bound<'_, Gate>) {
+        let py = other.py();
+        self.rules.set(py, other.get().rules(py).map(Bound::unbind));
     }
 
     /// Everything passes from the next request on.
-    fn clear(&mut self) {
-        self.rules = None;
+    fn clear(&self, py: Python<'_>) {
+        self.rules.set(py, None);
     }
 
     /// Requests shall be answered within so many seconds; of a route that is not counted, nothing.
-    fn aim(&self, seconds: f64) {
-        if let Some(rules) = &self.rules {
-            rules.tally.aim((seconds * SECOND) as u64);
+    fn aim(&self, py: Python<'_>, seconds: f64) {
+        if let Some(rules) = self.rules(py) {
+            rules.get().tally.aim((seconds * SECOND) as u64);
         }
     }
 
     /// A request that was traced has ended; others are told of it with its bucket.
-    fn exemplify(&self, trace: u128, span: u64, nanoseconds: u64) -> PyResult<()> {
-        let Some(rules) = &self.rules else { return Ok(()) };
+    fn exemplify(&self, py: Python<'_>, trace: u128, span: u64, nanoseconds: u64) -> PyResult<()> {
+        let Some(rules) = self.rules(py) else { return Ok(()) };
+        let rules = rules.get();
         let exemplars = Exemplars::new(&rules.parts, &rules.name).map_err(unusable)?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         exemplars.put(&Exemplar { trace, span, nanoseconds, time: since.as_nanos() as u64 });
@@ -144,11 +147,13 @@ impl Gate {
     }
 
     fn enter(&self, exchange: &Bound<'_, PyAny>) -> PyResult<Option<guest::Pass>> {
-        self.rules.as_ref().map(|rules| rules.enter(exchange)).transpose()
+        let rules = self.rules(exchange.py());
+        rules.map(|rules| guest::Pass::enter(&rules, exchange)).transpose()
     }
 
-    fn __repr__(&self) -> String {
-        let name = self.rules.as_ref().map_or("open", |rules| &rules.name);
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let rules = self.rules(py);
+        let name = rules.as_ref().map_or("open", |rules| &*rules.get().name);
         format!("<Gate {name}>")
     }
 }

@@ -4,13 +4,19 @@
 //! task implementations (Lib/asyncio/tasks.py exports them for that). What they keep, up to
 //! CPython 3.13, is one dict from loop to current task. In a batch its entry stays: a request's
 //! task is stored there for its step, then None, and the batch's end takes the entry out. Two
-//! stores are a third of what two look-ups, an insertion and a deletion cost. Where the dict is not
-//! what `current_task` reads, the hooks are called.
+//! stores are a third of what two look-ups, an insertion and a deletion cost. A task that nobody
+//! knows at its end is the next request's too, and stays there until then: that is no store at all.
+//! Where the dict is not what `current_task` reads, the hooks are called.
 use crate::calls::{self, Object};
 use crate::task::RequestTask;
+use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use pyo3::types::{PyDict, PyFunction, PyString, PyTuple};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
+
+/// `inspect.CO_COROUTINE`.
+const CO_COROUTINE: u32 = 0x80;
 
 /// An object only to be shared: under the GIL its count costs less than an `Arc`'s.
 #[pyclass(frozen)]
@@ -20,12 +26,16 @@ pub struct Runtime {
     current: Option<Py<PyDict>>,
     /// The entry is there, for the batch.
     stands: AtomicBool,
+    /// It is this task, between its last request and its next one.
+    rests: AtomicPtr<PyObject>,
     enter: Py<PyAny>,
     leave: Py<PyAny>,
     register: Py<PyAny>,
     pub cancelled: Py<PyAny>,
     pub invalid_state: Py<PyAny>,
     pub coroutine: Py<PyAny>,
+    /// Where a task's list of weak references lies; 0 where that is not known.
+    weak_offset: usize,
     /// `("context",)`: the keyword of `call_soon` and `add_done_callback`.
     pub context_name: Py<PyTuple>,
 }
@@ -34,9 +44,11 @@ impl Runtime {
     pub fn new(py: Python<'_>, lp: Py<PyAny>) -> PyResult<Runtime> {
         let tasks = py.import("asyncio.tasks")?;
         let exceptions = py.import("asyncio.exceptions")?;
+        let weak_offset = py.get_type::<RequestTask>().getattr("__weakrefoffset__")?;
         Ok(Runtime {
             current: current_tasks(&tasks, lp.bind(py)).map(Bound::unbind),
             stands: AtomicBool::new(false),
+            rests: AtomicPtr::new(ptr::null_mut()),
             lp,
             enter: tasks.getattr("_enter_task")?.unbind(),
             leave: tasks.getattr("_leave_task")?.unbind(),
@@ -44,6 +56,7 @@ impl Runtime {
             cancelled: exceptions.getattr("CancelledError")?.unbind(),
             invalid_state: exceptions.getattr("InvalidStateError")?.unbind(),
             coroutine: py.import("types")?.getattr("CoroutineType")?.unbind(),
+            weak_offset: weak_offset.extract().unwrap_or(0),
             context_name: PyTuple::new(py, [PyString::intern(py, "context")])?.unbind(),
         })
     }
@@ -68,11 +81,13 @@ impl Runtime {
         Ok(f())
     }
 
-    /// `within`, for the first step of a request; [`Runtime::end_batch`] comes after the last.
+    /// `within`, for a step in a batch; [`Runtime::end_batch`] comes after the last. Where `stays`
+    /// says so of what `f` gave, the task stays the current one until the next.
     pub fn within_batch<R>(
         &self,
         task: &Bound<'_, RequestTask>,
         f: impl FnOnce() -> R,
+        stays: impl FnOnce(&R) -> bool,
     ) -> PyResult<R> {
         let (py, lp) = (task.py(), self.lp.bind(task.py()));
         let Some(current) = self.current.as_ref().map(|current| current.bind(py)) else {
@@ -83,11 +98,32 @@ impl Runtime {
             return self.within(task, f);
         }
         self.stands.store(true, Relaxed);
-        current.set_item(lp, task)?;
+        if !self.is_resting(task) {
+            current.set_item(lp, task)?;
+        }
+        self.rests.store(ptr::null_mut(), Relaxed);
         let result = f();
-        // To `current_task` that is none; where `f` panics, the batch's end sees to it.
-        current.set_item(lp, py.None())?;
+        if stays(&result) {
+            self.rests.store(task.as_ptr(), Relaxed);
+        } else {
+            // To `current_task` that is none; where `f` panics, the batch's end sees to it.
+            current.set_item(lp, py.None())?;
+        }
         Ok(result)
+    }
+
+    /// No task is current, for who is not one.
+    pub fn rest_no_more(&self, py: Python<'_>) -> PyResult<()> {
+        if self.rests.swap(ptr::null_mut(), Relaxed).is_null() {
+            return Ok(());
+        }
+        let current = self.current.as_ref().map(|current| current.bind(py));
+        current.map_or(Ok(()), |current| current.set_item(self.lp.bind(py), py.None()))
+    }
+
+    /// Whether a task stands as the current one until the next request.
+    pub fn is_resting(&self, task: &Bound<'_, RequestTask>) -> bool {
+        self.rests.load(Relaxed) == task.as_ptr()
     }
 
     /// The entry goes: from here on others enter their tasks.
@@ -96,6 +132,7 @@ impl Runtime {
             return;
         }
         self.stands.store(false, Relaxed);
+        self.rests.store(ptr::null_mut(), Relaxed);
         let Some(current) = &self.current else { return };
         if let Err(error) = current.bind(py).del_item(self.lp.bind(py)) {
             error.write_unraisable(py, None);
@@ -105,6 +142,20 @@ impl Runtime {
     /// Makes `asyncio.all_tasks()` know a task; done once it outlives its first step.
     pub fn register(&self, task: &Bound<'_, RequestTask>) -> PyResult<()> {
         calls::call(self.register.bind(task.py()), [task.as_any()]).map(drop)
+    }
+
+    /// Whether calling it only makes a coroutine: an `async def`, and nothing round it.
+    pub fn makes_coroutines(endpoint: &Object<'_>) -> bool {
+        let flags = endpoint.getattr("__code__").and_then(|code| code.getattr("co_flags"));
+        let flags = flags.and_then(|flags| flags.extract::<u32>()).unwrap_or(0);
+        flags & CO_COROUTINE != 0 && endpoint.is_exact_instance_of::<PyFunction>()
+    }
+
+    /// Whether nobody refers to a task but its one holder and `others`, not even weakly.
+    pub fn is_unknown(&self, task: &Bound<'_, RequestTask>, others: isize) -> bool {
+        calls::references(task) == 1 + others
+            && self.weak_offset != 0
+            && !calls::is_weakly_known(task, self.weak_offset)
     }
 
     pub fn is_coroutine(&self, object: &Object<'_>) -> bool {

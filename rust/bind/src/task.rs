@@ -8,7 +8,8 @@
 //! the future it waits for calls it back through the loop.
 //!
 //! # Rules
-//! - One object a request, never reused: its identity leaks through weak references.
+//! - An object serves another request only when nobody refers to it, not even weakly, at the end
+//!   of its first: a task that is seen is one request's, as asyncio's users expect.
 //! - No borrow of the cell is held while Python runs: a handler may call any method of its task.
 //! - Who cancels is told by `cancel(msg)`; the engine says "client disconnected" and the like.
 //!
@@ -102,11 +103,12 @@ pub struct RequestTask {
 }
 
 impl RequestTask {
-    pub fn new(runtime: Py<Runtime>, coroutine: Py<PyAny>, context: Py<PyAny>) -> Self {
+    /// One that has nothing to run yet.
+    fn blank(runtime: Py<Runtime>) -> Self {
         RequestTask {
             runtime,
-            coroutine: Some(coroutine),
-            context: Some(context),
+            coroutine: None,
+            context: None,
             later: None,
             state: State::Pending,
             must_cancel: false,
@@ -114,6 +116,10 @@ impl RequestTask {
             blocking: false,
             log_destroy_pending: true,
         }
+    }
+
+    fn fill(&mut self, coroutine: Py<PyAny>, context: Py<PyAny>) {
+        (self.coroutine, self.context) = (Some(coroutine), Some(context));
     }
 
     fn later(&mut self) -> &mut Later {
@@ -161,7 +167,8 @@ impl RequestTask {
     ) -> PyResult<Bound<'py, Self>> {
         let context = context.map_or_else(|| calls::copy_context(py), Ok)?;
         let runtime = Bound::new(py, Runtime::new(py, lp)?)?;
-        let mut task = RequestTask::new(runtime.clone().unbind(), coro, context.clone().unbind());
+        let mut task = RequestTask::blank(runtime.clone().unbind());
+        task.fill(coro, context.clone().unbind());
         task.later().name = name;
         let task = Bound::new(py, task)?;
         runtime.get().soon(task.as_any(), None, &context)?;

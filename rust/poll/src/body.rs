@@ -13,12 +13,12 @@ impl Reactor {
     ///
     /// # Errors
     /// It is larger than `limit`; the caller answers that.
-    pub fn collect(&mut self, incoming: Incoming, limit: u64) -> Result<(), Refusal> {
-        let Incoming { token, head, bytes, .. } = incoming;
+    pub fn collect(&mut self, incoming: Box<Incoming>, limit: u64) -> Result<(), Refusal> {
+        let token = incoming.token;
         let settings = self.settings;
         let Some(conn) = self.conn(token) else { return Ok(()) };
         let Some(intake) = &mut conn.intake else { return Ok(()) };
-        intake.collect(head, bytes, limit)?;
+        intake.collect(incoming, limit)?;
         let patience = intake.patience(settings.body_grace, settings.body_rate);
         conn.stage = Stage::Body;
         // It is counted when it is whole.

@@ -9,6 +9,7 @@
 //!                                        upgraded │         ▲
 //!                                                 └▶ Socket ┘ either side has said why
 //! ```
+use crate::blanks::Blanks;
 use crate::intake::{Content, Incoming, Intake};
 use crate::mux::{self, Mux, PREFACE};
 use crate::outbox::{Outbox, Progress, Spares};
@@ -120,9 +121,9 @@ pub struct Conn {
 /// What the bytes at hand come to.
 pub enum Step {
     /// A whole request, and how many of the bytes it took.
-    Request(Incoming, usize),
+    Request(Box<Incoming>, usize),
     /// A request whose body is still on its way.
-    Head(Incoming, usize),
+    Head(Box<Incoming>, usize),
     /// More is needed; so many bytes are done with.
     More(usize),
     /// Nothing that can be served.
@@ -179,63 +180,76 @@ impl Conn {
     }
 
     /// Looks for the next request at the front of `data`.
-    pub fn advance(&mut self, token: Token, data: &[u8], settings: &Settings, now: u64) -> Step {
+    pub fn advance(
+        &mut self,
+        token: Token,
+        data: &[u8],
+        settings: &Settings,
+        now: u64,
+        blanks: &mut Blanks,
+    ) -> Step {
         if let Some(intake) = &mut self.intake {
             return match intake.feed(data) {
                 Err(refusal) => Step::Refuse(refusal),
-                Ok(used) if intake.is_done() => self.whole(token, used),
+                Ok(used) if intake.is_done() => self.whole(used),
                 Ok(used) => Step::More(used),
             };
         }
-        let head = match wire::parse(data, &settings.bounds) {
-            Ok(Some(head)) => head,
-            // Empty lines before a request are skipped (RFC 9112 section 2.2), and must not be
-            // read again and again.
-            Ok(None) => return Step::More(2 * data.chunks(2).take_while(|c| c == b"\r\n").count()),
-            Err(Refusal::Version) if self.served == 0 && data.starts_with(PREFACE) => {
-                return Step::Multiplex;
-            }
-            Err(Refusal::Version) if self.served == 0 && PREFACE.starts_with(data) => {
-                return Step::More(0);
-            }
-            Err(refusal) => return Step::Refuse(refusal),
-        };
-        let (start, secure) = (head.len, self.is_secure());
-        if let Framing::Length(size) = head.framing {
-            let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
-            if let Some(bytes) = end.and_then(|end| data.get(..end)) {
-                let used = bytes.len();
-                let content = Content::Behind;
-                let bytes = bytes.into();
-                return Step::Request(
-                    Incoming { token, head, bytes, content, secure, multiplexed: false },
-                    used,
-                );
+        let mut incoming = blanks.take();
+        match incoming.head.read(data, &settings.bounds) {
+            Ok(true) => {}
+            other => {
+                blanks.give(incoming);
+                return self.without_head(data, other);
             }
         }
-        let (intake, used) = match Intake::new(&head, &data[start..], now) {
+        incoming.token = token;
+        incoming.secure = self.is_secure();
+        incoming.multiplexed = false;
+        incoming.bytes.clear();
+        let start = incoming.head.len;
+        if let Framing::Length(size) = incoming.head.framing {
+            let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
+            if let Some(bytes) = end.and_then(|end| data.get(..end)) {
+                incoming.bytes.extend_from_slice(bytes);
+                return Step::Request(incoming, bytes.len());
+            }
+        }
+        let (intake, used) = match Intake::new(&incoming.head, &data[start..], now) {
             Ok(begun) => begun,
             Err(refusal) => return Step::Refuse(refusal),
         };
-        let (bytes, used) = (data[..start].into(), start + used);
+        incoming.bytes.extend_from_slice(&data[..start]);
+        let used = start + used;
         if intake.is_done() {
-            let content = Content::Apart(intake.into_body());
-            return Step::Request(
-                Incoming { token, head, bytes, content, secure, multiplexed: false },
-                used,
-            );
+            incoming.content = Content::Apart(intake.into_body());
+            return Step::Request(incoming, used);
         }
         self.intake = Some(Box::new(intake));
-        let content = Content::Awaited;
-        Step::Head(Incoming { token, head, bytes, content, secure, multiplexed: false }, used)
+        incoming.content = Content::Awaited;
+        Step::Head(incoming, used)
+    }
+
+    /// What bytes come to that are no whole head.
+    fn without_head(&self, data: &[u8], read: Result<bool, Refusal>) -> Step {
+        match read {
+            // Empty lines before a request are skipped (RFC 9112 section 2.2), and must not be
+            // read again and again.
+            Ok(_) => Step::More(2 * data.chunks(2).take_while(|c| c == b"\r\n").count()),
+            Err(Refusal::Version) if self.served == 0 && data.starts_with(PREFACE) => {
+                Step::Multiplex
+            }
+            Err(Refusal::Version) if self.served == 0 && PREFACE.starts_with(data) => Step::More(0),
+            Err(refusal) => Step::Refuse(refusal),
+        }
     }
 
     /// The body has ended: of a collected request, which is whole now, or of one being answered.
-    fn whole(&mut self, token: Token, used: usize) -> Step {
+    fn whole(&mut self, used: usize) -> Step {
         let Some(intake) = self.intake.take_if(|intake| !intake.is_streamed()) else {
             return Step::More(used);
         };
-        match intake.finish(token, self.is_secure()) {
+        match intake.finish() {
             Some(incoming) => Step::Request(incoming, used),
             None => Step::More(used),
         }

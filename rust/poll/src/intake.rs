@@ -16,9 +16,10 @@ pub const AHEAD: usize = 64 * 1024;
 const WORTH_READING: u64 = 256 * 1024;
 
 /// Where a request's body lies.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Content {
     /// Behind the head, in the same bytes.
+    #[default]
     Behind,
     /// By itself.
     Apart(Vec<u8>),
@@ -27,14 +28,14 @@ pub enum Content {
 }
 
 /// A request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Incoming {
     /// Whose it is.
     pub token: Token,
     /// What its head says.
     pub head: Head,
     /// The head's bytes, and the body's where it lies behind.
-    pub bytes: Box<[u8]>,
+    pub bytes: Vec<u8>,
     /// Where the body lies.
     pub content: Content,
     /// It came by TLS.
@@ -90,7 +91,7 @@ enum Reader {
     /// Not decided yet.
     Nobody,
     /// We do, for a request that is handed over whole.
-    Whole(Head, Box<[u8]>),
+    Whole(Box<Incoming>),
     /// The handler, piece by piece.
     Handler,
     /// Nobody any more: the request is answered, and the next one stands behind this body.
@@ -184,15 +185,15 @@ impl Intake {
         self.failed.is_some()
     }
 
-    /// Keeps the head until the body is whole.
+    /// Keeps the request until its body is whole.
     ///
     /// # Errors
     /// It is larger than `limit` already, or says that it will be.
-    pub fn collect(&mut self, head: Head, bytes: Box<[u8]>, limit: u64) -> Result<(), Refusal> {
+    pub fn collect(&mut self, incoming: Box<Incoming>, limit: u64) -> Result<(), Refusal> {
         self.bound(limit)?;
         let owed = usize::try_from(self.owed()).unwrap_or(usize::MAX);
         self.body.reserve(owed.min(FIRST_BYTES));
-        self.reader = Reader::Whole(head, bytes);
+        self.reader = Reader::Whole(incoming);
         Ok(())
     }
 
@@ -337,16 +338,10 @@ impl Intake {
     }
 
     /// The request with its body; `None` where it was not collected.
-    pub fn finish(self, token: Token, secure: bool) -> Option<Incoming> {
-        let Reader::Whole(head, bytes) = self.reader else { return None };
-        Some(Incoming {
-            token,
-            head,
-            bytes,
-            content: Content::Apart(self.body),
-            secure,
-            multiplexed: false,
-        })
+    pub fn finish(self) -> Option<Box<Incoming>> {
+        let Reader::Whole(mut incoming) = self.reader else { return None };
+        incoming.content = Content::Apart(self.body);
+        Some(incoming)
     }
 
     /// The body that was whole before anybody had to decide.

@@ -24,6 +24,7 @@
 
 mod accept;
 mod answer;
+mod blanks;
 mod body;
 mod conn;
 mod drain;

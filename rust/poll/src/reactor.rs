@@ -1,5 +1,6 @@
 //! The epoll set and the queue of what it has to say.
 use crate::answer::Prepared;
+use crate::blanks::Blanks;
 use crate::conn::{Conn, Layer};
 use crate::intake::Incoming;
 use crate::outbox::Spares;
@@ -37,10 +38,10 @@ pub(crate) const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub enum Event {
     /// A whole request; to be answered by [`Reactor::reply`] and its kin, now or later.
-    Request(Incoming),
+    Request(Box<Incoming>),
     /// A request whose body is still on its way: to be answered by [`Reactor::collect`],
     /// [`Reactor::hand_over`], or without its body by [`Reactor::reply`] and its kin.
-    Head(Incoming),
+    Head(Box<Incoming>),
     /// [`Reactor::take_body`] has news for the handler that it told to wait.
     Body(Token),
     /// The peer left while its request was being answered.
@@ -88,6 +89,7 @@ pub struct Reactor {
     pub(crate) date: Vec<u8>,
     date_at: u64,
     pub(crate) spares: Spares,
+    pub(crate) blanks: Blanks,
     pub(crate) shared: Vec<u8>,
     /// What TLS made of a read; changes places with `shared`.
     pub(crate) plain: Vec<u8>,
@@ -139,6 +141,7 @@ impl Reactor {
             date: vec![],
             date_at: 0,
             spares: Spares::default(),
+            blanks: Blanks::default(),
             shared: vec![0; READ_BYTES],
             plain: vec![],
             cursor: None,
@@ -261,6 +264,11 @@ impl Reactor {
             return Some(Event::Idle);
         }
         None
+    }
+
+    /// A request that nobody keeps: its room is the next one's.
+    pub fn forget(&mut self, incoming: Box<Incoming>) {
+        self.blanks.give(incoming);
     }
 
     /// Lets a request's handler run until `at`, then tells [`Event::Expired`].

@@ -263,7 +263,13 @@ impl Reactor {
             self.pause(cursor);
             return None;
         }
-        match conn.advance(token, &cursor.buffer[cursor.at..cursor.end], &settings, now) {
+        match conn.advance(
+            token,
+            &cursor.buffer[cursor.at..cursor.end],
+            &settings,
+            now,
+            &mut self.blanks,
+        ) {
             Step::Request(incoming, used) => {
                 cursor.at += used;
                 self.occupy(token, &incoming);

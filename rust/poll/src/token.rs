@@ -1,7 +1,7 @@
 //! The name of a connection.
 
 /// A connection and its epoch: its slot may serve another one later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Token {
     /// The slot.
     pub index: u32,

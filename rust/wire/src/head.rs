@@ -71,8 +71,14 @@ pub enum Framing {
     Chunked,
 }
 
+impl Default for Framing {
+    fn default() -> Framing {
+        Framing::Length(0)
+    }
+}
+
 /// A whole head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Bytes of it, the empty line included.
     pub len: usize,
@@ -93,7 +99,7 @@ pub struct Head {
     /// Whether it is a GET without a body that asks to become a WebSocket (RFC 6455 section 4.2.1).
     pub websocket: bool,
     /// The fields, in order.
-    pub fields: Box<[Field]>,
+    pub fields: Vec<Field>,
 }
 
 impl Head {
@@ -104,6 +110,55 @@ impl Head {
             path => path,
         }
     }
+
+    /// [`parse`] into a head that was used before, whose room for fields is used again; false while
+    /// it is not all there.
+    ///
+    /// # Errors
+    /// The refusal to answer with before the connection is closed.
+    pub fn read(&mut self, buffer: &[u8], bounds: &Bounds) -> Result<bool, Refusal> {
+        let mut space = [const { MaybeUninit::<httparse::Header>::uninit() }; MOST_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let room = &mut space[..bounds.fields.min(MOST_FIELDS)];
+        let len = match request.parse_with_uninit_headers(buffer, room) {
+            Ok(httparse::Status::Complete(len)) if len <= bounds.head => len,
+            Ok(httparse::Status::Partial) => return too_long(buffer, bounds).map(|()| false),
+            Ok(httparse::Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => {
+                return Err(Refusal::HeadTooLarge);
+            }
+            Err(httparse::Error::Version) => return Err(version(buffer)),
+            Err(_) => return Err(Refusal::Malformed),
+        };
+        let head = &buffer[..len];
+        let method = request.method.unwrap_or_default().as_bytes();
+        if !ends_lines(head, method, request.headers) {
+            return Err(Refusal::Malformed);
+        }
+        let target = request.path.unwrap_or_default().as_bytes();
+        let minor = request.version.unwrap_or(0);
+        if target.len() > bounds.target {
+            return Err(Refusal::TargetTooLong);
+        }
+        let (path, query) = split(method, target)?;
+        let meaning = Meaning::read(request.headers, minor)?;
+        let fields = request.headers.iter().map(|field| Field {
+            name: Span::within(head, field.name.as_bytes()),
+            value: Span::within(head, field.value),
+        });
+        self.fields.clear();
+        self.fields.extend(fields);
+        self.len = len;
+        self.method = Span::within(head, method);
+        self.path = path.map_or(Span::default(), |path| Span::within(head, path));
+        self.query = query.map_or(Span::default(), |query| Span::within(head, query));
+        self.minor = minor;
+        self.framing = meaning.framing;
+        self.keep = meaning.keep;
+        self.expects = meaning.expects && minor == 1;
+        self.websocket =
+            meaning.websocket && method == b"GET" && meaning.framing == Framing::Length(0);
+        Ok(true)
+    }
 }
 
 /// Reads a head from the front of `buffer`; `None` while it is not all there.
@@ -111,46 +166,8 @@ impl Head {
 /// # Errors
 /// The refusal to answer with before the connection is closed.
 pub fn parse(buffer: &[u8], bounds: &Bounds) -> Result<Option<Head>, Refusal> {
-    let mut space = [const { MaybeUninit::<httparse::Header>::uninit() }; MOST_FIELDS];
-    let mut request = httparse::Request::new(&mut []);
-    let room = &mut space[..bounds.fields.min(MOST_FIELDS)];
-    let len = match request.parse_with_uninit_headers(buffer, room) {
-        Ok(httparse::Status::Complete(len)) if len <= bounds.head => len,
-        Ok(httparse::Status::Partial) => return too_long(buffer, bounds).map(|()| None),
-        Ok(httparse::Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => {
-            return Err(Refusal::HeadTooLarge);
-        }
-        Err(httparse::Error::Version) => return Err(version(buffer)),
-        Err(_) => return Err(Refusal::Malformed),
-    };
-    let head = &buffer[..len];
-    let method = request.method.unwrap_or_default().as_bytes();
-    if !ends_lines(head, method, request.headers) {
-        return Err(Refusal::Malformed);
-    }
-    let target = request.path.unwrap_or_default().as_bytes();
-    let minor = request.version.unwrap_or(0);
-    if target.len() > bounds.target {
-        return Err(Refusal::TargetTooLong);
-    }
-    let (path, query) = split(method, target)?;
-    let meaning = Meaning::read(request.headers, minor)?;
-    let fields = request.headers.iter().map(|field| Field {
-        name: Span::within(head, field.name.as_bytes()),
-        value: Span::within(head, field.value),
-    });
-    Ok(Some(Head {
-        len,
-        method: Span::within(head, method),
-        path: path.map_or(Span::default(), |path| Span::within(head, path)),
-        query: query.map_or(Span::default(), |query| Span::within(head, query)),
-        minor,
-        framing: meaning.framing,
-        keep: meaning.keep,
-        expects: meaning.expects && minor == 1,
-        websocket: meaning.websocket && method == b"GET" && meaning.framing == Framing::Length(0),
-        fields: fields.collect(),
-    }))
+    let mut head = Head::default();
+    Ok(head.read(buffer, bounds)?.then_some(head))
 }
 
 /// Whether every line ends by CRLF, where httparse takes a bare LF as well. A field's name stands
@@ -223,22 +240,24 @@ fn absolute(target: &[u8]) -> Result<&[u8], Refusal> {
 
 /// host [":" port], without userinfo, by alphabet (RFC 3986 section 3.2.2).
 pub fn is_authority(value: &[u8]) -> bool {
-    let (host, port) = match value {
-        [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
-            Some(end) => (&rest[..end], &rest[end + 1..]),
-            None => return false,
-        },
-        _ => value.split_at(value.iter().position(|&byte| byte == b':').unwrap_or(value.len())),
-    };
     let bracketed = value.first() == Some(&b'[');
-    let port_fits = match port {
+    let port = if bracketed {
+        let Some(end) = memchr::memchr(b']', value) else { return false };
+        let inner = &value[1..end];
+        let fits = |&byte: &u8| IN_HOST[byte as usize] || byte == b':';
+        if inner.is_empty() || !inner.iter().all(fits) {
+            return false;
+        }
+        &value[end + 1..]
+    } else {
+        let host = value.iter().take_while(|&&byte| IN_HOST[byte as usize]).count();
+        &value[host..]
+    };
+    match port {
         [] => true,
         [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    port_fits
-        && (!bracketed || !host.is_empty())
-        && host.iter().all(|&byte| IN_HOST[byte as usize] || (bracketed && byte == b':'))
+    }
 }
 
 /// Unreserved, percent and sub-delims: a look-up, for this is asked of every request.

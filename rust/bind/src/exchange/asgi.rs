@@ -63,7 +63,7 @@ fn asgi_answer(
     }
     this.begin(ENDED, status);
     let engine = this.engine.bind(py);
-    Engine::send(engine, this.token, status, &rendered, &body);
+    engine.borrow_mut().send(this.token, status, &rendered, &body);
     Engine::pump_later(engine)?;
     Ok(true)
 }

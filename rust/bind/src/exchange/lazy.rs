@@ -1,34 +1,41 @@
 //! An exchange that becomes an object of Python's only once somebody may see it: a bare handler
 //! that answers at once never does.
-use super::Exchange;
-use crate::gate::Admission;
+use super::{Begun, Exchange};
+use crate::engine::Engine;
+use poll::Token;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
-pub struct Lazy<'py> {
-    plain: Option<Exchange>,
+pub struct Lazy<'a, 'py> {
+    engine: &'a Bound<'py, Engine>,
+    begun: Option<Begun>,
     object: Option<Bound<'py, Exchange>>,
 }
 
-impl<'py> Lazy<'py> {
-    pub fn new(exchange: Exchange) -> Self {
-        Lazy { plain: Some(exchange), object: None }
+impl<'a, 'py> Lazy<'a, 'py> {
+    pub fn new(engine: &'a Bound<'py, Engine>, begun: Begun) -> Self {
+        Lazy { engine, begun: Some(begun), object: None }
     }
 
-    /// The exchange, if nobody has seen it.
-    pub fn unseen(&self) -> Option<&Exchange> {
-        self.plain.as_ref()
+    /// Its connection, if nobody has seen it.
+    pub fn token(&self) -> Option<Token> {
+        self.begun.as_ref().map(|begun| begun.incoming.token)
     }
 
-    /// Of either.
-    pub fn admission(&self) -> Option<Admission> {
-        let seen = self.object.as_ref().map(Bound::get);
-        self.plain.as_ref().or(seen).and_then(|exchange| exchange.admission)
+    /// The request, if nobody has seen it; nobody will.
+    pub fn unseen(&mut self) -> Option<Begun> {
+        self.begun.take()
     }
 
-    pub fn object(&mut self, py: Python<'py>) -> PyResult<&Bound<'py, Exchange>> {
-        if let Some(plain) = self.plain.take() {
-            self.object = Some(Bound::new(py, plain)?);
+    /// Whether nobody has seen it.
+    pub fn is_unseen(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    pub fn object(&mut self) -> PyResult<&Bound<'py, Exchange>> {
+        if let Some(begun) = self.begun.take() {
+            let exchange = Exchange::new(self.engine.clone().unbind(), begun);
+            self.object = Some(Bound::new(self.engine.py(), exchange)?);
         }
         self.object.as_ref().ok_or_else(|| PyMemoryError::new_err("no room for the request"))
     }

@@ -5,7 +5,6 @@ use plane::{Outcome, Signals};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// What a guest's exchange tells by the names of ours.
 struct Guest<'a, 'py>(&'a Object<'py>);
@@ -32,7 +31,7 @@ impl Asked for Guest<'_, '_> {
 #[pyclass(frozen, module = "megahertz._core", name = "GatePass")]
 pub struct Pass {
     admission: Admission,
-    rules: Arc<Rules>,
+    rules: Py<Rules>,
 }
 
 #[pymethods]
@@ -52,19 +51,19 @@ impl Pass {
     /// It has ended with this status; None: its client left.
     fn leave(&self, status: Option<u16>) {
         let outcome = status.map_or(Outcome::Gone, Outcome::Status);
-        self.rules.leave(&self.admission, outcome, None, plane::now());
+        self.rules.get().leave(&self.admission, outcome, None, plane::now());
     }
 }
 
-impl Rules {
+impl Pass {
     /// Lets a request pass; raises the refusal of the rule that does not.
-    pub fn enter(self: &Arc<Self>, exchange: &Object<'_>) -> PyResult<Pass> {
+    pub fn enter(rules: &Bound<'_, Rules>, exchange: &Object<'_>) -> PyResult<Pass> {
         let now = plane::now();
-        let asked = Guest(exchange);
         let signals = Signals { turn: now, ..Signals::default() };
-        match self.admit(&asked, &signals, now) {
-            Ok(admission) => Ok(Pass { admission, rules: Arc::clone(self) }),
-            Err(refused) => Err(self.error(exchange.py(), &refused)),
+        let (asked, it) = (Guest(exchange), rules.get());
+        match it.admit(&asked, &signals, now) {
+            Ok(admission) => Ok(Pass { admission, rules: rules.clone().unbind() }),
+            Err(refused) => Err(it.error(exchange.py(), &refused)),
         }
     }
 }

@@ -96,7 +96,8 @@ pub(super) struct Shedding {
     pub(super) observed: bool,
 }
 
-/// A route's rules, and where they count.
+/// A route's rules, and where they count; an object to be shared, as `Runtime` is.
+#[pyclass(frozen)]
 pub struct Rules {
     pub(super) name: String,
     pub(super) parts: Arc<Parts>,

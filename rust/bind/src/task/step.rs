@@ -8,25 +8,51 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 impl RequestTask {
-    /// Makes a task of a coroutine and runs its first step in place, in the context that is
-    /// entered; `suspended` keeps a task that is to go on, before asyncio knows of it, and says
-    /// whose it is.
+    /// Makes a task of a coroutine, or takes the one of `spare`, and runs its first step in place, in the
+    /// context that is entered; `suspended` keeps a task that is to go on, before asyncio knows of
+    /// it, and says whose it is. One that nobody knows any more becomes `spare`.
     pub fn begin<'py>(
         shared: &Bound<'py, Runtime>,
         coroutine: Object<'py>,
         context: &Object<'py>,
+        mut spare: Option<&mut Option<Py<RequestTask>>>,
         suspended: impl FnOnce(&Bound<'py, Self>) -> PyResult<Owner>,
     ) -> PyResult<Outcome<'py>> {
-        let (py, context) = (coroutine.py(), context.clone().unbind());
+        let py = coroutine.py();
         let runtime = shared.get();
-        let task = RequestTask::new(shared.clone().unbind(), coroutine.unbind(), context);
-        let task = Bound::new(py, task)?;
-        let outcome = runtime.within_batch(&task, || Self::step(&task, runtime, None))?;
+        let kept = spare.as_mut().and_then(|spare| spare.take()).map(|task| task.into_bound(py));
+        let unknown =
+            |task: &Bound<'_, _>| runtime.is_unknown(task, isize::from(runtime.is_resting(task)));
+        let task = match kept.filter(unknown) {
+            Some(task) => task,
+            None => Bound::new(py, RequestTask::blank(shared.clone().unbind()))?,
+        };
+        task.borrow_mut().fill(coroutine.clone().unbind(), context.clone().unbind());
+        let mut rests = false;
+        let outcome = runtime.within_batch(
+            &task,
+            || Self::advance(&task, runtime, &coroutine, None),
+            |outcome| {
+                // The other one is asyncio's, which has it as the current task.
+                rests = spare.is_some()
+                    && !matches!(outcome, Outcome::Suspended)
+                    && runtime.is_unknown(&task, 1);
+                rests
+            },
+        )?;
         if matches!(outcome, Outcome::Suspended) {
             let owner = suspended(&task)?;
             task.borrow_mut().later().owner = Some(owner);
             runtime.register(&task)?;
-        } else if calls::references(&task) > 1 {
+        } else if rests {
+            // Dropped with nothing borrowed: that may run finalizers.
+            let blank = RequestTask::blank(shared.clone().unbind());
+            let used = std::mem::replace(&mut *task.borrow_mut(), blank);
+            drop(used);
+            if let Some(spare) = spare {
+                *spare = Some(task.unbind());
+            }
+        } else if !runtime.is_unknown(&task, 0) {
             // Somebody kept it: they see it end.
             Self::settle(&task, runtime, &outcome)?;
         }
@@ -74,7 +100,7 @@ impl RequestTask {
         };
         let runtime = runtime.get();
         let outcome = if batch {
-            let outcome = runtime.within_batch(slf, || Self::step(slf, runtime, error));
+            let outcome = runtime.within_batch(slf, || Self::step(slf, runtime, error), |_| false);
             runtime.end_batch(py);
             outcome?
         } else {
@@ -99,7 +125,7 @@ impl RequestTask {
         error: Option<PyErr>,
     ) -> Outcome<'py> {
         let py = slf.py();
-        let (mut error, coroutine, waited) = {
+        let (error, coroutine, waited) = {
             let mut task = slf.borrow_mut();
             let waited = task.later.as_mut().and_then(|later| later.waiter.take());
             let cancel = std::mem::take(&mut task.must_cancel).then(|| task.take_message());
@@ -113,13 +139,24 @@ impl RequestTask {
         };
         // Its end may run Python: nothing is borrowed.
         drop(waited);
-        let Some(coroutine) = coroutine else {
-            return Outcome::Failed(PyRuntimeError::new_err("the task is done"));
-        };
+        match coroutine {
+            Some(coroutine) => Self::advance(slf, runtime, &coroutine, error),
+            None => Outcome::Failed(PyRuntimeError::new_err("the task is done")),
+        }
+    }
+
+    /// Runs the coroutine until it waits or ends.
+    fn advance<'py>(
+        slf: &Bound<'py, Self>,
+        runtime: &Runtime,
+        coroutine: &Object<'py>,
+        mut error: Option<PyErr>,
+    ) -> Outcome<'py> {
+        let py = slf.py();
         loop {
             let step = match &error {
-                None => calls::send(&coroutine),
-                Some(error) => calls::throw(&coroutine, error),
+                None => calls::send(coroutine),
+                Some(error) => calls::throw(coroutine, error),
             };
             match step {
                 Step::Returned(value) => return Self::returned(slf, runtime, value),

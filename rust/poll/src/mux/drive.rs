@@ -132,14 +132,7 @@ impl Reactor {
         }
     }
 
-    fn announce(
-        &mut self,
-        token: Token,
-        head: Head,
-        bytes: Box<[u8]>,
-        awaited: bool,
-        secure: bool,
-    ) {
+    fn announce(&mut self, token: Token, head: Head, bytes: Vec<u8>, awaited: bool, secure: bool) {
         self.statistics.request();
         let now = self.now;
         let conn = &mut self.conns[token.index as usize];
@@ -150,7 +143,8 @@ impl Reactor {
         } else {
             Content::Behind
         };
-        let incoming = Incoming { token, head, bytes, content, secure, multiplexed: true };
+        let incoming =
+            Box::new(Incoming { token, head, bytes, content, secure, multiplexed: true });
         self.events.push_back(if awaited {
             Event::Head(incoming)
         } else {
@@ -174,11 +168,10 @@ impl Reactor {
         if conn.stage == Stage::Body && done {
             conn.stage = Stage::Busy;
             let intake = conn.intake.take();
-            let secure = self.is_secure(token);
-            let incoming = intake.and_then(|intake| intake.finish(token, secure));
+            let incoming = intake.and_then(|intake| intake.finish());
             if let Some(incoming) = incoming {
                 self.statistics.request();
-                self.events.push_back(Event::Request(Incoming { multiplexed: true, ..incoming }));
+                self.events.push_back(Event::Request(incoming));
             }
         } else if conn.stage == Stage::Body && conn.intake.as_ref().is_some_and(|i| i.is_failed()) {
             conn.stage = Stage::Busy;

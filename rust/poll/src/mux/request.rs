@@ -7,7 +7,7 @@ use wire::{Bounds, Field, Framing, Head, Refusal, Span};
 ///
 /// # Errors
 /// It says too much, or what RFC 9113 section 8.3.1 forbids and h2 lets pass.
-pub fn lay_out(parts: &Parts, ended: bool, bounds: &Bounds) -> Result<(Head, Box<[u8]>), Refusal> {
+pub fn lay_out(parts: &Parts, ended: bool, bounds: &Bounds) -> Result<(Head, Vec<u8>), Refusal> {
     let websocket = is_websocket(parts);
     if parts.method == Method::CONNECT && (!websocket || ended) {
         return Err(Refusal::Unsupported);
@@ -48,7 +48,7 @@ pub fn lay_out(parts: &Parts, ended: bool, bounds: &Bounds) -> Result<(Head, Box
     if fields.len() > bounds.fields {
         return Err(Refusal::HeadTooLarge);
     }
-    let bytes = page.bytes.into_boxed_slice();
+    let bytes = page.bytes;
     Ok((
         Head {
             len: bytes.len(),
@@ -60,7 +60,7 @@ pub fn lay_out(parts: &Parts, ended: bool, bounds: &Bounds) -> Result<(Head, Box
             keep: true,
             websocket,
             expects: parts.headers.get(header::EXPECT).is_some_and(is_continue),
-            fields: fields.into(),
+            fields,
         },
         bytes,
     ))
