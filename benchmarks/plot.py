@@ -119,6 +119,31 @@ def _lines(found: Found) -> str:
     return _svg(low + 40, drawn)
 
 
+@dataclass(frozen=True)
+class Curves:
+    """A panel of percentages: its title, the points below it, and the lines by name."""
+
+    title: str
+    points: Sequence[int]
+    lines: Mapping[str, Sequence[float]]
+
+
+def curves(panels: Sequence[Curves]) -> str:
+    """Lines over points, panels below each other."""
+    height, low = 180, TOP + 200
+    drawn = []
+    for number, panel in enumerate(panels):
+        step = (WIDTH - 60 - RIGHT) / max(1, len(panel.points) - 1)
+        drawn.append(f'<g transform="translate(0,{number * (low + 40)})">')
+        drawn.append(_text(12, 24, panel.title, "t h"))
+        drawn += _grid(100.0, height, low, [str(point) for point in panel.points], step)
+        for index, (name, shares) in enumerate(panel.lines.items()):
+            places = [(60 + at * step, low - height * of / 100) for at, of in enumerate(shares)]
+            drawn += _line(index, name, places)
+        drawn.append("</g>")
+    return _svg(len(panels) * (low + 40), drawn)
+
+
 def _grid(most: float, height: int, low: int, points: Sequence[str], step: float) -> list[str]:
     drawn = []
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     cancellations,
     compare,
+    curves,
     handshakes,
     hits,
     limiters,
@@ -94,6 +95,7 @@ PARTS: dict[tuple[str, str], Callable[[Found], list[str]]] = {
     ("docs/guide/limits.md", "redis-limits"): redis_limits.table,
     ("docs/guide/caches.md", "hits"): hits.table,
     ("docs/guide/caches.md", "tiers"): tiers.table,
+    ("docs/guide/caches.md", "curves"): curves.table,
     ("docs/guide/logs.md", "logs"): logs.table,
     ("docs/guide/overload.md", "overload"): overload.table,
     ("docs/design/connections.md", "sockets"): sockets.table,
@@ -109,6 +111,8 @@ def rendered(folder: Path = FOLDER) -> dict[str, str]:
     pages |= {f"{PLOTS}/{name}.svg": plot(it) for name, it in found.items()}
     if newest := result.newest("overload", folder):
         pages[f"{PLOTS}/overload.svg"] = overload.picture(newest)
+    if newest := result.newest("curves", folder):
+        pages[f"{PLOTS}/hits.svg"] = curves.picture(newest)
     for (page, name), table in PARTS.items():
         if newest := result.newest(name, folder):
             before = pages.get(page) or (ROOT / page).read_text()
