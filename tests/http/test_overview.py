@@ -9,6 +9,7 @@ import pytest
 from megahertz import App
 from megahertz.errors import BadSettings
 from megahertz.http import Overview
+from megahertz.observe import Tracing
 from megahertz.testing import Client
 
 TOKEN = "a-token-of-24-characters"
@@ -129,3 +130,20 @@ def test_without_one_there_is_none():
 
 def test_it_is_not_in_the_document():
     assert not any("_mhz" in path for path in shop().openapi()["paths"])
+
+
+def test_spans_of_a_trace_are_told_to_the_same():
+    trace = "4bf92f3577b34da6a3ce929d0e0e4737"
+    app = App(overview=Overview(token=TOKEN), layers=[Tracing(1.0, keep=8)])
+
+    @app.get("/")
+    async def page() -> str:
+        return "ok"
+
+    shown = {"authorization": f"Bearer {TOKEN}"}
+    with Client(app) as client:
+        client.get("/", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+        assert client.get(f"/_mhz/trace?id={trace}").status_code == 401
+        assert client.get("/_mhz/trace?id=x", headers=shown).status_code == 422
+        (span,) = client.get(f"/_mhz/trace?id={trace}", headers=shown).json()
+    assert (span["name"], span["trace"]) == ("GET /", trace)

@@ -15,6 +15,7 @@ from megahertz.cli.routes import routes
 from megahertz.cli.run import run
 from megahertz.cli.slo import slo
 from megahertz.cli.top import top
+from megahertz.cli.trace import trace
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,6 +44,7 @@ main.add_command(reload)
 main.add_command(explain)
 main.add_command(top)
 main.add_command(profile)
+main.add_command(trace)
 main.add_command(load)
 main.add_command(doctor)
 main.add_command(slo)

@@ -58,11 +58,12 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Tabl
         table.add_column(name, justify="left" if left else "right", overflow="fold")
     for row in rows:
         # Text, not str: what comes from requests is no markup, and moves no cursor.
-        table.add_row(*(it if isinstance(it, Text) else Text(_plain(it)) for it in row))
+        table.add_row(*(it if isinstance(it, Text) else Text(printable(it)) for it in row))
     return table if table.row_count else None
 
 
-def _plain(text: str) -> str:
+def printable(text: str) -> str:
+    """Text on one line that moves no cursor."""
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 

@@ -5,6 +5,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import click
@@ -96,24 +97,31 @@ def _pictures(look: Callable[[], Snapshot]) -> Iterator[Snapshot]:
 
 
 def _remote(url: str, token: str | None) -> Iterator[Snapshot]:
+    with requested(url, PATH, token) as answer:
+        if answer.status != 200:
+            raise click.UsageError(refused(url, answer.status))
+        for line in answer:
+            if line.startswith(b"data: "):
+                yield msgspec.json.decode(line[6:], type=Snapshot)
+    raise BackendError("it has ended the stream")
+
+
+@contextmanager
+def requested(url: str, path: str, token: str | None) -> Iterator[http.client.HTTPResponse]:
+    """The answer of a server's overview to a path below its address."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=SILENT)
     try:
         shown = {} if token is None else {"authorization": f"Bearer {token}"}
-        connection.request("GET", parts.path.rstrip("/") + PATH, headers=shown)
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise click.UsageError(_refused(url, answer.status))
-        for line in answer:
-            if line.startswith(b"data: "):
-                yield msgspec.json.decode(line[6:], type=Snapshot)
+        connection.request("GET", parts.path.rstrip("/") + path, headers=shown)
+        yield connection.getresponse()
     finally:
         connection.close()
-    raise BackendError("it has ended the stream")
 
 
-def _refused(url: str, status: int) -> str:
+def refused(url: str, status: int) -> str:
+    """Why it does not show itself, and what to do."""
     why = {
         401: "it asks for a token: --token, or MHZ_TOKEN",
         403: "it shows itself to its own machine alone: App(overview=Overview(token=...))",

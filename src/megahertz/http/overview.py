@@ -9,14 +9,16 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import os
+import re
 from collections.abc import AsyncIterator, Callable
 from html import escape
 from importlib.resources import files
 
 import msgspec
 
-from megahertz.engine import Plane
-from megahertz.errors import BadSettings, HTTPError, Overloaded
+from megahertz.engine import Plane, ask_all
+from megahertz.errors import BackendError, BadSettings, HTTPError, Overloaded
 from megahertz.govern import ORDER, Policy, remembered
 from megahertz.http.events import Event, Events
 from megahertz.http.gates import Gates
@@ -25,10 +27,13 @@ from megahertz.http.refused import LEAST
 from megahertz.http.request import Request
 from megahertz.http.response import HTMLResponse
 from megahertz.http.routes import Router
-from megahertz.observe import Scene, Worker, states
+from megahertz.observe import Scene, Span, Worker, kept, states
 
 OVERVIEW = "/_mhz/"
 LIVE = "/_mhz/live"
+TRACE = "/_mhz/trace"
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 VIEWERS = 8
 """At once (as many inspectors as Node's debugger takes is one): each is an event stream."""
@@ -38,7 +43,7 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "v
 
 
 class Overview:
-    """`App(overview=Overview())`: the page at `/_mhz/`, and what `mhz top URL` reads.
+    """`App(overview=Overview())`: the page at `/_mhz/`, and what `mhz top` and `mhz trace` read.
 
     Without a token it is for this machine: for peers of a loopback address, by the name of one, and
     without the fields of a proxy. A proxy on the same machine that sets none of them would show it
@@ -91,7 +96,13 @@ class Overview:
                 raise Overloaded(f"{self._viewers} look already", retry_after=10.0)
             return Events(_events(looks))
 
-        for path, handler in ((OVERVIEW, overview), (LIVE, live)):
+        async def trace(request: Request, id: str) -> list[Span]:
+            self._check(request)
+            if _ID.fullmatch(id) is None:
+                raise HTTPError(422, "id: 32 hex digits")
+            return await asyncio.to_thread(_recorded, gates.plane(), id)
+
+        for path, handler in ((OVERVIEW, overview), (LIVE, live), (TRACE, trace)):
             router.get(path, policy=Policy.off(), include_in_schema=False)(handler)
 
     def _look(self, gates: Gates) -> Callable[[], bytes]:
@@ -135,6 +146,16 @@ def _is_loopback(host: str) -> bool:
 def scene(plane: Plane, own: Worker | None = None) -> Scene:
     """Looks at the server of a plane; `own` is this process's worker, if it has one."""
     return Scene(plane, rules=ORDER, refusals=remembered, states=lambda pids: states(pids, own))
+
+
+def _recorded(plane: Plane, trace: str) -> list[Span]:
+    """What all workers have kept of a trace."""
+    others = [pid for _, pid, _ in plane.owners() if pid != os.getpid()]
+    spans = kept(trace)
+    for answer in ask_all(others, "trace", timeout=1.0, id=trace).values():
+        if not isinstance(answer, BackendError):
+            spans += msgspec.json.decode(answer, type=list[Span])
+    return spans
 
 
 def _page(title: str, *, guarded: bool) -> HTMLResponse:

@@ -3,6 +3,7 @@
 from megahertz.engine import TraceContext
 from megahertz.observe.calls import calling
 from megahertz.observe.current import current
+from megahertz.observe.diagram import Node, forest, mermaid
 from megahertz.observe.doctor import Facts, Finding, Machine, Severity, examine, probe
 from megahertz.observe.export import MetricsExport
 from megahertz.observe.kept import Kept, Slow, Span, kept
@@ -11,6 +12,7 @@ from megahertz.observe.live import Scene, Snapshot, Worker, WorkerState, states
 from megahertz.observe.logger import Logger
 from megahertz.observe.logs import Logs, LogStatistics
 from megahertz.observe.metrics import exposition, scraped
+from megahertz.observe.otlp_json import spans_of
 from megahertz.observe.propagate import continued, extract, inject
 from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
 from megahertz.observe.sampler import Sampler
@@ -33,6 +35,7 @@ __all__ = [
     "Logs",
     "Machine",
     "MetricsExport",
+    "Node",
     "Objective",
     "Runtime",
     "RuntimeStatistics",
@@ -55,12 +58,15 @@ __all__ = [
     "examine",
     "exposition",
     "extract",
+    "forest",
     "inject",
     "kept",
+    "mermaid",
     "probe",
     "rules",
     "scraped",
     "series",
+    "spans_of",
     "states",
     "tells",
 ]

@@ -123,11 +123,11 @@ def plain(span: Any) -> Span:
         ended=span.end_time or 0,
         error=(span.status.description or "failed") if failed else None,
         status=_number(values.get("http.response.status_code")),
-        peer=_peer(values),
+        peer=peer_of(values),
     )
 
 
-def _peer(values: Any) -> str:
+def peer_of(values: Any) -> str:
     """Whom a span of a client's asks: what the conventions call it, the likeliest first."""
     for name in ("peer.service", "db.system.name", "messaging.system", "server.address"):
         if value := values.get(name):
