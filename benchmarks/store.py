@@ -3,18 +3,17 @@
 On the generator's core, as far as there are two.
 """
 
-import asyncio
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from socket import create_connection
 from tempfile import TemporaryDirectory
 
 from benchmarks.build import Missing, run, tool
 from benchmarks.peers.python.stores import KEYS
 from benchmarks.server import free_port
-from megahertz.backends import RedisCluster
 from megahertz.load import pair, pinned
 
 SET = b"SET msg ok\r\n"
@@ -35,16 +34,21 @@ def store() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def cluster() -> Iterator[dict[str, str]]:
+def cluster(*options: str) -> Iterator[dict[str, str]]:
     """The same of a cluster of three masters with a replica each, that has `msg:0` and so on.
+
+    Args:
+        options: of each server, beside ours.
 
     Raises:
         Missing: there is no redis-server or redis-cli, or they do not agree.
     """
     with TemporaryDirectory() as folder, ExitStack() as stack:
         ports = [
-            stack.enter_context(_started(port, "--cluster-enabled", "yes", "--dir", folder))
-            for port in (free_port() for _ in range(6))
+            stack.enter_context(
+                _started(port, "--cluster-enabled", "yes", "--dir", folder, *options)
+            )
+            for port in islice(_with_bus(), 6)
         ]
         for port in ports:
             _until(lambda port=port: _said(port, PING) == b"+PONG\r\n", "a node does not answer")
@@ -53,13 +57,31 @@ def cluster() -> Iterator[dict[str, str]]:
         run(cli, "--cluster", "create", *places, "--cluster-replicas", "1", "--cluster-yes")
         for port in ports:
             _until(lambda port=port: b"cluster_state:ok" in _said(port, INFO), "no cluster")
-        asyncio.run(_filled(ports[0]))
+        _fill(ports)
         yield {"BENCH_CLUSTER": str(ports[0])}
 
 
-async def _filled(port: int) -> None:
-    async with RedisCluster("127.0.0.1", port) as redis:
-        await redis.mset_nonatomic(dict.fromkeys(KEYS, "ok"))
+def _with_bus() -> Iterator[int]:
+    """Free ports, the bus of each of which is one too: 10,000 above."""
+    while True:
+        if (port := free_port()) < 55_000:
+            yield port
+
+
+def _fill(ports: list[int]) -> None:
+    """Each node is asked for all of them, and takes its own."""
+    for port in ports:
+        words = "".join(f"SET {key} ok\r\n" for key in KEYS)
+        with create_connection(("127.0.0.1", port), 5) as connection:
+            connection.sendall(words.encode())
+            left = len(KEYS)
+            while left:
+                left -= connection.recv(65536).count(b"\n")
+
+
+def told(port: int, *words: str) -> str:
+    """What a node replies, as it is on the wire; nothing where it does not."""
+    return _said(port, (" ".join(words) + "\r\n").encode()).decode(errors="replace")
 
 
 STORES = {"one": store, "cluster": cluster}
@@ -86,7 +108,7 @@ def _said(port: int, words: bytes) -> bytes:
     try:
         with create_connection(("127.0.0.1", port), 1) as connection:
             connection.sendall(words)
-            return connection.recv(4096)
+            return connection.recv(65536)
     except OSError:
         return b""
 

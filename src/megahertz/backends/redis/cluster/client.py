@@ -83,8 +83,10 @@ class RedisCluster(Commands, Free):
         patience: float,
         options: Mapping[str, Any],
     ) -> None:
-        # A node that is away is no reason to wait: another may have its slots by now.
-        self.address, self.options = address, settled({"retries": 1, **options})
+        # A node that is away is no reason to wait: another may have its slots by now. One that is
+        # back is to be noticed well within a second (go-redis: 0.5 s).
+        chosen = {"retries": 1, "longest_backoff": 0.5, **options}
+        self.address, self.options = address, settled(chosen)
         self._starts = [(address.host, address.port), *nodes]
         self._nodes = Nodes(address, self.options, self._starts)
         tells(self)
