@@ -137,3 +137,27 @@ def test_it_notices_that_who_asked_has_left():
         sock.sendall(b'{"what":"wait"}\n')
         sock.close()
         assert left.wait(60)
+
+
+def test_no_more_files_do_not_end_it(monkeypatch):
+    monkeypatch.setattr(inspector, "AGAIN", 0.0)
+
+    class Full:
+        left = 3
+
+        def accept(self):
+            self.left -= 1
+            if not self.left:
+                listening._closed.set()
+            raise OSError(24, "Too many open files")
+
+    listening, full = Inspector({}), Full()
+    listening._listen(full)
+    assert full.left == 0
+
+
+def test_answers_of_any_length_come_at_the_same_time():
+    """Each is larger than a socket takes: whoever waits to be read would hold up the others."""
+    long = b"[" + b"1," * 1_000_000 + b"1]"
+    with Inspector({"long": lambda question: long}):
+        assert ask(ME, "long", timeout=60) == long

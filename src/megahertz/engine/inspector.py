@@ -11,11 +11,12 @@ A question is one line of JSON, the answer whatever comes until the end.
 import logging
 import os
 import select
+import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -36,7 +37,10 @@ TALKS = 8
 """Questions at once (memory of a thread each); above, who asks is told so."""
 
 PATIENCE = 5.0
-"""Seconds for a peer to say its question, and to read a piece of the answer."""
+"""Seconds for a peer to say its question, and to read the answer."""
+
+AGAIN = 1.0
+"""Seconds until it listens again where there were no more files."""
 
 
 def _address(pid: int) -> str:
@@ -73,6 +77,8 @@ class Inspector:
         self._answers = answers
         self._talks = threading.BoundedSemaphore(TALKS)
         self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def __enter__(self) -> Self:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -85,15 +91,18 @@ class Inspector:
             return self
         listening.listen()
         self._socket = listening
-        threading.Thread(
+        self._thread = threading.Thread(
             target=self._listen, args=(listening,), name="megahertz-inspector", daemon=True
-        ).start()
+        )
+        self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._socket is not None:
+        self._closed.set()
+        if self._socket is not None and self._thread is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept
+            self._thread.join(AGAIN)  # in there it would keep the name
             self._socket.close()
 
     def _listen(self, listening: socket.socket) -> None:
@@ -101,7 +110,9 @@ class Inspector:
             try:
                 peer, _ = listening.accept()
             except OSError:
-                return
+                if self._closed.wait(AGAIN):
+                    return
+                continue  # no more files: then somebody may want to look all the more
             threading.Thread(
                 target=self._talk, args=(peer,), name="megahertz-inspected", daemon=True
             ).start()
@@ -174,15 +185,52 @@ def ask_all(
 ) -> dict[int, bytes | BackendError]:
     """The answers of several processes, which work on them at the same time."""
     end, line = time.monotonic() + timeout, msgspec.json.encode({"what": what, **given}) + b"\n"
-    asked: dict[int, socket.socket | BackendError] = {pid: _asked(pid, line) for pid in pids}
     found: dict[int, bytes | BackendError] = {}
-    for pid, sock in asked.items():
-        if isinstance(sock, BackendError):
-            found[pid] = sock
-            continue
-        with sock:
-            found[pid] = _read(sock, pid, end)
+    talks: dict[int, _Talk] = {}
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for pid in pids:
+            sock = _asked(pid, line)
+            if isinstance(sock, BackendError):
+                found[pid] = sock
+                continue
+            talks[pid] = _Talk(pid, stack.enter_context(sock))
+            selector.register(sock, selectors.EVENT_READ, talks[pid])
+        while selector.get_map() and (left := end - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                answer = key.data.read()
+                if answer is not None:
+                    found[key.data.pid] = answer
+                    selector.unregister(key.fileobj)
+    for pid in talks.keys() - found.keys():
+        found[pid] = BackendError(f"process {pid} has not answered in time")
     return found
+
+
+class _Talk:
+    """An answer on its way."""
+
+    def __init__(self, pid: int, sock: socket.socket) -> None:
+        self.pid = pid
+        self._socket = sock
+        self._pieces = bytearray()
+
+    def read(self) -> bytes | BackendError | None:
+        """What has come; None while there is more to come."""
+        try:
+            piece = self._socket.recv(1 << 20)
+        except ConnectionResetError:
+            piece = b""
+        except OSError as error:
+            return BackendError(f"process {self.pid}: {error.strerror}")
+        self._pieces += piece
+        if piece and len(self._pieces) <= ANSWER:
+            return None
+        answer = bytes(self._pieces)
+        if not answer:
+            return BackendError(f"process {self.pid} is somebody else's, or has ended meanwhile")
+        if answer.startswith(b'{"error":'):
+            return BackendError(f"process {self.pid}: {msgspec.json.decode(answer)['error']}")
+        return answer
 
 
 def _asked(pid: int, line: bytes) -> socket.socket | BackendError:
@@ -197,27 +245,3 @@ def _asked(pid: int, line: bytes) -> socket.socket | BackendError:
         sock.close()
         return BackendError(f"process {pid} cannot be looked into: {error.strerror or error}")
     return sock
-
-
-def _read(sock: socket.socket, pid: int, end: float) -> bytes | BackendError:
-    pieces, size = [], 0
-    try:
-        while size <= ANSWER:
-            sock.settimeout(max(0.001, end - time.monotonic()))
-            piece = sock.recv(1 << 16)
-            if not piece:
-                break
-            pieces.append(piece)
-            size += len(piece)
-    except TimeoutError:
-        return BackendError(f"process {pid} has not answered in time")
-    except ConnectionResetError:
-        pieces = []
-    except OSError as error:
-        return BackendError(f"process {pid}: {error.strerror}")
-    answer = b"".join(pieces)
-    if not answer:
-        return BackendError(f"process {pid} is somebody else's, or has ended meanwhile")
-    if answer.startswith(b'{"error":'):
-        return BackendError(f"process {pid}: {msgspec.json.decode(answer)['error']}")
-    return answer
