@@ -1,11 +1,12 @@
 """What levels of a cache cost and find: `python -m benchmarks.tiers`.
 
-Two questions. What a local hit through `@cached` costs, beside a dict look-up and beside a call of
-a coroutine function that does nothing: that one is CPython's, and no cache can be below it. And
-how often, and how soon, 64 callers at once get what they ask for from two levels, by kind of local
+Three questions. What a local hit through `@cached` costs, beside a dict look-up and beside a call
+of a coroutine function that does nothing: that one is CPython's, and no cache can be below it.
+How often, and how soon, 64 callers at once get what they ask for from two levels, by kind of local
 level: a tenth of the keys fits, Redis is empty to begin with and on the other core, and the
 "database" answers after a pause. Latencies are of a loop that is never idle, so most of what a
-local hit takes there is waiting for its turn.
+local hit takes there is waiting for its turn. And how long after a `delete` another worker still
+holds the value.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ CAPACITY = KEYS // 10
 CALLERS = 64
 PAUSE = 0.005
 """Seconds of the database: a query by key over a network and a pool."""
+
+DELETES = 1_000
 
 LEVELS: dict[str, Callable[[], Any]] = {
     "LRU": lambda: LRU(CAPACITY),
@@ -131,10 +134,37 @@ async def found_in(port: str, local: Any, requests: int) -> dict[str, float]:
     }
 
 
+async def held_on(port: str, times: int) -> dict[str, float]:
+    """Seconds from the call of `delete` until another worker has forgotten, of so many."""
+
+    async def load(key: int) -> int:
+        return key
+
+    async with (
+        Redis("127.0.0.1", int(port)) as one,
+        Redis("127.0.0.1", int(port)) as two,
+        Remote(one) as here,
+        Remote(two) as there,
+    ):
+        await asyncio.gather(here.hears(), there.hears())
+        ours: Tiers[int, int] = Tiers(load, 3600, name="w", type=int, remote=here)
+        theirs: Tiers[int, int] = Tiers(load, 3600, name="w", type=int, remote=there)
+        found = []
+        for key in range(times):
+            await theirs.get(key)
+            began = time.perf_counter()
+            await ours.delete(key)
+            while theirs.peek(key) is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            found.append(time.perf_counter() - began)
+    return {"p50": statistics.median(found), "most": max(found)}
+
+
 def measure(rounds: int, calls: int, requests: int) -> dict[str, Any]:
-    """Both tables."""
+    """All of it."""
     with store() as place:
         port = place["BENCH_REDIS"]
+        window = asyncio.run(held_on(port, DELETES))
         rows = {
             name: asyncio.run(found_in(port, make(), requests)) for name, make in LEVELS.items()
         }
@@ -151,13 +181,22 @@ def measure(rounds: int, calls: int, requests: int) -> dict[str, Any]:
         },
         "python": sys.version.split()[0],
         "costs": costs(rounds, calls),
+        "window": window,
         "rows": rows,
     }
 
 
 def table(found: Any) -> list[str]:
     """The result in Markdown."""
-    return [*_costs(found), "", *_rows(found), "", _how(found)]
+    return [*_costs(found), "", *_rows(found), "", _window(found), "", _how(found)]
+
+
+def _window(found: Any) -> str:
+    half, most = (found["window"][part] * 1e3 for part in ("p50", "most"))
+    return (
+        f"After {DELETES:,} calls of `delete`, another worker had forgotten {half:.2f} ms after "
+        f"the call (median), {most:.2f} ms at most."
+    )
 
 
 def _costs(found: Any) -> list[str]:
@@ -176,9 +215,13 @@ def _rows(found: Any) -> list[str]:
     ]
     for name, row in found["rows"].items():
         shares = " | ".join(f"{row[part]:.1%}" for part in ("local", "redis", "loaded"))
-        times = " | ".join(f"{row[part] * 1e3:,.2f} ms" for part in ("mean", "p50", "p99"))
+        times = " | ".join(_spoken(row[part]) for part in ("mean", "p50", "p99"))
         lines.append(f"| {name} | {shares} | {times} |")
     return lines
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds * 1e3:,.2f} ms" if seconds >= 1e-4 else f"{seconds * 1e6:,.1f} us"
 
 
 def _how(found: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from megahertz.backends import Redis
+from megahertz.backends import Redis, RedisCluster
 from megahertz.cache import LRU, Remote, Tiers, cached
 from megahertz.errors import BackendError, BadSettings, ConnectError, Misused
 
@@ -403,6 +403,23 @@ async def test_a_remote_that_is_not_open_is_a_mistake():
         await remote.aclose()
         with pytest.raises(BadSettings, match="above 0"):
             Remote(redis, timeout=0)
+        with pytest.raises(BadSettings, match="has an end"):
+            Tiers(asyncio.sleep, float("inf"), name="ever", remote=remote)
+        with pytest.raises(BadSettings, match="behind"):
+            Remote(RedisCluster("127.0.0.1", 1, read_from="any"))
+
+
+async def test_a_server_that_refuses_is_of_no_help(redis_server, caplog):
+    """What is permanent is in the log, once, and costs no pause: others may be served."""
+    database = Database()
+    database.rows["a"] = 1
+    async with workers(redis_server.url, database.load, count=1) as (only,):
+        await only.redis.execute("ACL", "SETUSER", "default", "-get")
+        for _ in range(3):
+            only.forget()
+            assert await only.get("a") == 1
+        assert database.loads == 3 and only.statistics().away == 3 and not only.remote.rests
+        assert caplog.text.count("of no help: NOPERM") == 1
 
 
 async def test_nobody_there():

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from megahertz import App, Request, Sessions, StreamingResponse, WebSocket
-from megahertz.cache import MemorySessions
+from megahertz.backends import Redis
+from megahertz.cache import MemorySessions, RedisSessions, Remote
 from megahertz.errors import BadSettings, HTTPError, Misused
 from megahertz.http import Session, SessionMiddleware
 from megahertz.testing import Client
@@ -14,10 +15,10 @@ from megahertz.testing import Client
 KEY = "k" * 32
 
 
-def shop(store=None, **options):
+def shop(store=None, resources=(), **options):
     """Log in, look, change, log out."""
     sessions = Sessions(MemorySessions() if store is None else store, KEY, **options)
-    app = App(layers=[sessions])
+    app = App(layers=[sessions], resources=resources)
 
     @app.get("/login/{name}")
     async def login(request: Request, name: str) -> str:
@@ -243,6 +244,40 @@ def test_a_session_has_a_size():
     with Client(shop(most=100)) as client:
         assert Browser(client).get(f"/login/{'x' * 101}").status_code == 500
         assert Browser(client).get(f"/login/{'x' * 50}").status_code == 200
+
+    async def many():
+        session = Session()
+        session.update({f"n{number}": 1 for number in range(1001)})
+        with pytest.raises(Misused, match="1,001 names"):
+            await session.save(MemorySessions(), 1 << 20)
+
+    asyncio.run(many())
+
+
+def machine(url):
+    """A server of its own: a client, what tells it of changes, an application."""
+    redis = Redis.from_url(url)
+    remote = Remote(redis)
+    return shop(RedisSessions(remote), resources=[redis, remote])
+
+
+def test_machines_share_sessions_and_their_end(redis_server):
+    """Two servers, each in a thread and a loop of its own."""
+    with Client(machine(redis_server.url)) as here, Client(machine(redis_server.url)) as there:
+        browser = Browser(here)
+        browser.get("/login/ada")
+        for client in (there, here, there):
+            browser.client = client
+            assert browser.get("/me").json() == {"user": "ada"}
+        before = browser.cookie
+        browser.client = here
+        browser.get("/logout")
+        assert Browser(here, before).get("/me").json() == {}
+        while Browser(there, before).get("/me").json():
+            pass  # the push is on its way
+        redis_server.stop()
+        assert Browser(there, before).get("/me").status_code in (502, 503)
+        redis_server.start()
 
 
 def test_streams_and_websockets_have_one():

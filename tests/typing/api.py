@@ -28,6 +28,7 @@ from megahertz import (
     WebSocketDisconnect,
     deadline,
 )
+from megahertz.cache import Tiers, cached
 from megahertz.govern import Bulkhead, Hedge, Retry, Timeout
 from megahertz.types import Handler
 
@@ -169,3 +170,22 @@ async def guarded() -> None:
         assert_type(block.expired, bool)
     await Hedge().run(price, "7")  # type: ignore[arg-type]
     await retried()  # type: ignore[call-arg]
+
+
+@cached(60, stale=10)
+async def priced(sku: int, currency: str = "EUR") -> float:
+    return 1.0
+
+
+async def caches() -> None:
+    assert_type(await priced(7), float)
+    assert_type(await priced(7, currency="USD"), float)
+    assert_type(priced.peek(7), float | None)
+    await priced.delete(7)
+    by_name: Tiers[str, int] = Tiers(named, 60, name="named")
+    assert_type(await by_name.get("a"), int)
+    assert_type(by_name.peek("a", None), int | None)
+
+
+async def named(name: str) -> int:
+    return len(name)

@@ -32,6 +32,9 @@ log = logging.getLogger("megahertz")
 AWAY: Final = (BackendError, Overloaded)
 """What Redis not being of any help looks like."""
 
+QUIET: Final = 60.0
+"""Seconds between two lines in the log about that; `statistics()` of each cache counts them all."""
+
 LONGEST_KEY: Final = 512
 """Characters of a key in Redis; of a longer one the digest is used."""
 
@@ -76,7 +79,8 @@ class Remote:
         heartbeat: seconds without news after which the connection has to answer, within as many.
 
     Raises:
-        BadSettings: a number that is not above 0.
+        BadSettings: a number that is not above 0, or a cluster whose replicas are read: they may be
+            behind what a worker was told.
     """
 
     def __init__(
@@ -90,6 +94,8 @@ class Remote:
     ) -> None:
         if min(timeout, rest, heartbeat) <= 0:
             raise BadSettings(f"Remote({timeout=}, {rest=}, {heartbeat=}): all above 0")
+        if isinstance(redis, RedisCluster) and redis.read_from != "master":
+            raise BadSettings(f"Remote: RedisCluster(read_from={redis.read_from!r}) may be behind")
         self._redis, self._prefix, self._timeout, self._rest = redis, prefix, timeout, rest
         self._me = secrets.token_hex(8)
         self._channel = f"{prefix}news"
@@ -99,7 +105,7 @@ class Remote:
         self._listeners: dict[str, Listener] = {}
         self._listening: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
-        self._away_until = 0.0
+        self._away_until = self._quiet_until = 0.0
         self._fill, self._change, self._release = map(self.script, (_FILL, _CHANGE, _RELEASE))
 
     def script(self, text: str) -> Script:
@@ -209,12 +215,15 @@ class Remote:
             return await asyncio.gather(
                 *(send(words, None, repeat, timeout, True) for words in commands)
             )
-        except ReplyError:
-            raise
         except AWAY as error:
-            if not self.rests:
-                log.warning("%s%s; nothing is asked for %g s", self._prefix, error, self._rest)
-            self._away_until = time.monotonic() + self._rest
+            now = time.monotonic()
+            if not isinstance(error, ReplyError):
+                self._away_until = now + self._rest
+            elif error.kind == "NOSCRIPT":
+                raise
+            if now >= self._quiet_until:
+                log.warning("cache %s: Redis is of no help: %s", self._prefix, error)
+                self._quiet_until = now + QUIET
             raise
 
     @property

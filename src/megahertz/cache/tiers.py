@@ -21,6 +21,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import asdict
+from math import isfinite
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from megahertz.cache.arc import ARC
@@ -99,6 +100,10 @@ class Tiers(Generic[K, V]):
     ) -> None:
         if not name or ":" in name or not timeout > 0:
             raise BadSettings(f"cache {name!r}: {timeout=}: a name without a colon, above 0 s")
+        if remote is not None and not isfinite(ttl + times.get("stale", 0.0)):
+            raise BadSettings(
+                f"cache {name!r}: what is in Redis has an end: a finite ttl and stale"
+            )
         self.name, self._load = name, load
         self.local: Cache[K, Held[V]] = ARC(CAPACITY) if local is None else local
         self._keep, self._counts, self._wires = Keep(ttl, **times), Counts(), Wires[K](name)
@@ -127,11 +132,14 @@ class Tiers(Generic[K, V]):
     async def _missed(self, key: K) -> V:
         """Nothing is held, or what is held wants to be loaded anew."""
         held = self.local.get(key)
-        flight = self._flights.get(key)
-        if held is not None and held.end > self._now():
-            if flight is None and held.soon <= self._now():
+        if held is not None:
+            now = self._now()
+            if held.soon > now:
+                return held.value
+            if held.end > now:
                 self._renew(key, held)
-            return held.value
+                return held.value
+        flight = self._flights.get(key)
         if flight is None:
             flight = self._flights.begin(key)
         else:
@@ -139,6 +147,8 @@ class Tiers(Generic[K, V]):
         return await self._flights.join(flight)
 
     def _renew(self, key: K, held: Held[V]) -> None:
+        if self._flights.get(key) is not None:
+            return
         # The next try has to wait, whatever becomes of this one.
         held.soon = self._now() + self._keep.spread(AGAIN)
         try:

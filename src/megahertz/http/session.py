@@ -12,6 +12,10 @@ _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder().decode
 
 
+NAMES: Final = 1_000
+"""Of a session; Redis's scripts take 8,000 words at once (LUAI_MAXCSTACK)."""
+
+
 class Session(MutableMapping[str, Any]):
     """Names and values; saved when the handler has returned, if anything in it is another by then.
 
@@ -131,8 +135,11 @@ class Session(MutableMapping[str, Any]):
             return
         fields = {**self._fields, **changed}
         size = sum(len(name) + len(it) for name, it in fields.items() if name not in self._removed)
-        if size > most:
-            raise Misused(f"a session of {size:,} octets, where {most:,} are the most")
+        if size > most or len(fields) > NAMES:
+            raise Misused(
+                f"a session of {size:,} octets and {len(fields):,} names, where {most:,} and "
+                f"{NAMES:,} are the most"
+            )
 
     def __repr__(self) -> str:
         """Without values and token: both are secrets."""

@@ -109,6 +109,12 @@ class Sessions:
         octets = f"{self.cookie}\0{token}".encode()
         return urlsafe_b64encode(hmac.digest(key, octets, hashlib.sha256)).rstrip(b"=").decode()
 
+    def _cookie(self, token: str | None) -> str:
+        """The cookie of a token; without one, its end."""
+        if token is None:
+            return self._rendered("", 0)
+        return self._rendered(self.signed(token), self._max_age)
+
     def _rendered(self, value: str, max_age: int | None) -> str:
         return render(self.cookie, value, max_age=max_age, **self._attributes)
 
@@ -130,14 +136,9 @@ class Sessions:
         fields = list(headers)
         if session.accessed or told:
             fields = varying(fields, "cookie")
-        if told and session.token is not None:
-            value = self._rendered(self.signed(session.token), self._max_age)
-            fields.append((b"set-cookie", value.encode("latin-1")))
-        elif told:
-            fields.append((b"set-cookie", self._rendered("", 0).encode("latin-1")))
-        elif self._max_age is not None and session.token is not None:
-            value = self._rendered(self.signed(session.token), self._max_age)
-            fields.append((b"set-cookie", value.encode("latin-1")))
+        slides = self._max_age is not None and session.accessed and session.token is not None
+        if told or slides:
+            fields.append((b"set-cookie", self._cookie(session.token).encode("latin-1")))
         return fields
 
     def __call__(self, handler: Handler) -> Handler:

@@ -90,7 +90,7 @@ class RedisCluster(Commands, Free):
         self._starts = [(address.host, address.port), *nodes]
         self._nodes = Nodes(address, self.options, self._starts)
         tells(self)
-        self._read_from, self._patience = read_from, patience
+        self.read_from, self._patience = read_from, patience
         self._turn = itertools.count()
         self._redirected = self._tried_again = 0
         self._command = self._route
@@ -147,10 +147,10 @@ class RedisCluster(Commands, Free):
         return self._reader(shard) if reads else self._nodes.master(shard.master)
 
     def _reader(self, shard: Shard) -> Node:
-        if self._read_from == "master" or not shard.replicas:
+        if self.read_from == "master" or not shard.replicas:
             return self._nodes.master(shard.master)
         turn = next(self._turn)
-        if self._read_from == "any" and turn % (len(shard.replicas) + 1) == 0:
+        if self.read_from == "any" and turn % (len(shard.replicas) + 1) == 0:
             return self._nodes.master(shard.master)
         return self._nodes.replica(shard.replicas[turn % len(shard.replicas)])
 
