@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from megahertz import App, Policy
 from megahertz.cache import LRU, Sharded, Tiers, cached
 from megahertz.errors import BadSettings, Misused
+from megahertz.testing import Client
 
 
 async def test_a_call_is_made_once():
@@ -160,3 +162,32 @@ def test_what_cannot_be_cached():
 def test_numbers_that_cannot_be(options):
     with pytest.raises(BadSettings):
         Tiers(asyncio.sleep, **{"ttl": 1, "name": "n", **options})
+
+
+def test_a_load_outlives_the_deadline_of_the_request_that_began_it():
+    """In the engine: the first client has its 504, the next one what was loaded meanwhile."""
+    calls, gate = [], []
+
+    @cached(60)
+    async def slow(number: int) -> int:
+        calls.append(number)
+        gate.append(asyncio.Event())
+        await gate[0].wait()
+        return number
+
+    app = App()
+
+    @app.get("/slow", policy=Policy(deadline=0.05))
+    async def get() -> int:
+        return await slow(7)
+
+    @app.get("/open")
+    async def release() -> int:
+        gate[0].set()
+        return await slow(7)
+
+    with Client(app) as client:
+        assert client.get("/slow").status_code == 504
+        assert client.get("/open").json() == 7
+        assert client.get("/slow").json() == 7
+    assert calls == [7]

@@ -239,6 +239,19 @@ async def test_what_cannot_be_loaded_anew_is_given_to_its_end():
         await cache.get("a")
 
 
+async def test_a_try_that_fails_does_not_make_a_value_live_longer():
+    clock, source = Manual(), Source()
+    cache = tiers(source, clock=clock, stale=0.5)
+    await cache.get("a")
+    clock.advance(100.2)
+    source.fails = OSError("away")
+    assert await cache.get("a") == "a.1"
+    await settled()
+    clock.advance(0.3)
+    with pytest.raises(OSError, match="away"):
+        await cache.get("a")
+
+
 async def test_what_is_slow_to_load_is_loaded_before_its_end(monkeypatch):
     """XFetch: at the draw's median, 0.7 x the time of a load, times beta."""
     monkeypatch.setattr("megahertz.cache.held.random.random", lambda: 0.5)

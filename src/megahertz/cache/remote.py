@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, Self
 
 from megahertz.backends import Redis, RedisCluster, Script
 from megahertz.cache.news import News
-from megahertz.cache.stored import ABSENT, Stored, unpacked
+from megahertz.cache.stored import ABSENT, GONE, Stored, unpacked
 from megahertz.errors import (
     BackendError,
     BadSettings,
@@ -153,7 +153,10 @@ class Remote:
         """
         key = self._key(wire)
         octets, left = await self.ask(("GET", key), ("PTTL", key))
-        return unpacked(octets, left / 1000) if octets is not None and left > 0 else ABSENT
+        if octets is None:
+            return ABSENT
+        # Without an end it is none of ours.
+        return unpacked(octets, left / 1000) if left > 0 else Stored(octets[:8], GONE)
 
     async def fill(self, wire: str, seen: bytes, payload: bytes, seconds: float) -> Stored | None:
         """Writes what was loaded, unless somebody wrote since `seen` was: what is there then."""

@@ -150,7 +150,7 @@ class Tiers(Generic[K, V]):
         if self._flights.get(key) is not None:
             return
         # The next try has to wait, whatever becomes of this one.
-        held.soon = self._now() + self._keep.spread(AGAIN)
+        held.soon = min(held.end, self._now() + self._keep.spread(AGAIN))
         try:
             self._flights.begin(key, held)
         except Overloaded:
@@ -212,12 +212,11 @@ class Tiers(Generic[K, V]):
             took = self._now() - began
         self._counts.loads += 1
         fresh, token = self._keep.fresh(value), b""
-        if stored is not None:
+        if stored is not None and not flight.future.done():  # else it is too late to be believed
             token, there = await self._level.fill(
                 wire, value, seen=stored.token, fresh=fresh, took=took
             )
             if there is not None:
-                self._flights.detach(key)
                 newer = self._level.value(there)
                 return value if newer is UNKNOWN else newer
         self._hold(key, flight, value, fresh, took, token)
