@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 import urllib.error
@@ -90,7 +89,6 @@ def test_it_shows_all_workers_of_a_server(serve, tmp_path, until):
     [
         ("http://127.0.0.1:9", 1, "Connection refused"),
         ("999999999", 2, "no process 999999999"),
-        (str(os.getpid()), 2, "no plane"),
         (":9", 2, "no server of yours listens on port 9"),
         ("/nowhere", 2, "No such file"),
     ],
@@ -100,6 +98,13 @@ def test_what_is_no_server_is_said(target, code, why):
     told = CliRunner().invoke(main, ["top", target])
     assert why in told.output
     assert told.exit_code == code
+
+
+def test_a_process_that_is_no_server_is_said():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        told = CliRunner().invoke(main, ["top", str(other.pid)])
+        other.stdin.close()
+    assert (told.exit_code, "no plane" in told.output) == (2, True), told.output
 
 
 def test_a_server_without_an_overview_says_so(serve):
