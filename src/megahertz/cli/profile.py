@@ -58,7 +58,7 @@ def profile(
 
     It writes flame.svg and timeline.svg for a browser, profile.speedscope.json for speedscope.app
     and trace.json for ui.perfetto.dev. The server goes on; the last line says what recording it
-    has cost. --heap makes allocations two to four times as slow meanwhile.
+    has cost. --heap traces allocations, which slows them down meanwhile.
 
     Exit codes: 0, 1 if no worker could be recorded, 2 if there is no such server.
     """

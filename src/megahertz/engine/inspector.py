@@ -28,10 +28,10 @@ from megahertz.errors import BackendError
 log = logging.getLogger("megahertz")
 
 QUESTION = 4096
-"""Bytes of a question (PATH_MAX: the longest thing anybody has to say)."""
+"""Bytes of a question (a pipe's atomic write: 4,096)."""
 
 ANSWER = 256 * 1024 * 1024
-"""Bytes of an answer: a profile of a minute with 20,000 stacks is some 20 MiB."""
+"""Bytes of an answer; a recording is bounded by what it may hold (20,000 stacks, 50,000 slices)."""
 
 TALKS = 8
 """Questions at once (memory of a thread each); above, who asks is told so."""

@@ -36,7 +36,7 @@ TRACE = "/_mhz/trace"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 VIEWERS = 8
-"""At once (as many inspectors as Node's debugger takes is one): each is an event stream."""
+"""At once, as an event stream each (browsers open six connections to a host)."""
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 """Fields of a proxy: who asks it is not who asks us."""

@@ -1,8 +1,7 @@
 """Which lines got memory and kept it, between two moments.
 
-By tracemalloc: it is in the standard library and works from inside. memray attaches a debugger
-(gdb or lldb, ptrace) and sees native allocations as well: what it is better at is a page of its
-documentation away.
+By tracemalloc: it is in the standard library and works from inside. memray sees native allocations
+as well, but needs a debugger (gdb or lldb, ptrace) to attach.
 """
 
 import gc
@@ -36,7 +35,7 @@ def grown(
 ) -> list[Growth]:
     """The lines whose memory has grown most in these seconds, after a full collection.
 
-    Only what is allocated meanwhile is seen; tracing makes allocations two to four times as slow.
+    Only what is allocated meanwhile is seen; tracing slows allocations down.
 
     Raises:
         BackendError: tracemalloc is in use by somebody else.

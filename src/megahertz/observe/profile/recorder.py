@@ -38,7 +38,7 @@ from megahertz.observe.profile.table import Line, Table, lines, plain
 from megahertz.observe.profile.waits import Waits
 
 LONGEST = 600.0
-"""Seconds of a recording (Go's net/http/pprof is bounded by WriteTimeout, 30 s and more)."""
+"""Seconds of a recording (Go's net/http/pprof: 30 unless it is asked for others)."""
 
 RATE = 100
 """Looks a second (py-spy, Go: 100)."""

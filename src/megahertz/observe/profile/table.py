@@ -7,11 +7,10 @@ from megahertz.observe.profile.behalf import Behalf
 from megahertz.observe.profile.recording import Frame, Stack
 
 STACKS = 20_000
-"""Different ones; above, the rest is one line (async-profiler's default is 4,096 frames deep, and
-no bound on stacks: a bug report of theirs)."""
+"""Different ones, some 10 MiB; above, the rest is one line."""
 
 DEEPEST = 128
-"""Frames of a stack, the innermost ones (py-spy and perf: 127)."""
+"""Frames of a stack, the innermost ones (perf: kernel.perf_event_max_stack, 127)."""
 
 Line = tuple[CodeType, int]
 
