@@ -47,7 +47,10 @@ runtime = Runtime(leaks=float(os.environ["CLEAN_WINDOW"]), on_event=events.appen
 async def sink(batch):
     await asyncio.sleep(0.001)
 
-orders = WriteBehind(os.environ["CLEAN_JOURNAL"], sink, type=Order, key=lambda order: order.id)
+# Its memory of keys is bounded like any cache, and full before the first window is over.
+orders = WriteBehind(
+    os.environ["CLEAN_JOURNAL"], sink, type=Order, key=lambda order: order.id, window=1024
+)
 recent = {}
 logs = Logs(Sampling(info=0.001), fd=os.open(os.devnull, os.O_WRONLY))
 app = App(

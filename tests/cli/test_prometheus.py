@@ -22,7 +22,8 @@ import msgspec
 from megahertz import GCRA, App, Policy, Response
 from megahertz.backends import Redis
 from megahertz.data import WriteBehind
-from megahertz.observe import SLO, Logs
+from megahertz.observe import SLO, Logs, Tracing
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 class Order(msgspec.Struct):
     sku: int
@@ -31,7 +32,8 @@ async def sink(batch): ...
 
 orders = WriteBehind("journal-{worker}", sink, type=Order, key=lambda order: order.sku)
 redis = Redis(port=1)  # which nobody asks
-app = App(metrics_url="/metrics", layers=[Logs(access=False)], resources=[orders])
+layers = [Tracing(1.0, exporter=InMemorySpanExporter()), Logs(access=False)]
+app = App(metrics_url="/metrics", layers=layers, resources=[orders])
 
 @app.get("/items/{sku}", slo=SLO(availability=0.999, latency=0.2))
 async def item(sku: int) -> int:
@@ -179,6 +181,13 @@ def test_the_dashboard_has_data_and_the_alerts_fire(scraped, until):
         ]
 
     assert until(lambda: fires("MegahertzErrors"), 60) == ["/broken"]
+    (family,) = prometheus.ask(
+        "query_exemplars",
+        query="megahertz_request_duration_seconds_bucket{route='/broken'}",
+        start=0,
+        end=1 << 33,
+    )[:1]
+    assert len(family["exemplars"][0]["labels"]["trace_id"]) == 32
     (target,) = prometheus.ask("targets")["activeTargets"]
     assert (target["health"], target["lastError"]) == ("up", "")
     assert served.end() == 0
@@ -200,9 +209,9 @@ def test_every_metric_that_is_asked_for_is_one_of_ours(file):
 
 
 def test_every_recording_that_is_asked_for_is_made():
-    from megahertz.observe import SLO, Objective, rules
+    from megahertz.observe import SLO, Objective, slo_rules
 
-    made = rules([Objective("GET", "/", SLO(availability=0.9))])
+    made = slo_rules([Objective("GET", "/", SLO(availability=0.9))])
     asked = {name for _, text in expressions() for name in re.findall(r"slo:\w+:\w+", text)}
     assert asked == RECORDED
     assert all(f"record: {name}\n" in made for name in asked)

@@ -109,7 +109,12 @@ def test_what_was_counted_arrives(way, request):
     requests = collector.metrics["megahertz.requests"].sum
     assert requests.is_monotonic
     assert sum(it.as_int or it.as_double for it in requests.data_points) == 2
-    assert collector.metrics["process.memory.usage"].gauge.data_points[0].as_double > 1e6
+    memory = collector.metrics["process.memory.usage"].sum
+    assert not memory.is_monotonic
+    assert memory.data_points[0].as_double > 1e6
+    assert collector.metrics["megahertz.tasks"].gauge.data_points[0].as_double >= 1
+    collections = collector.metrics["cpython.gc.collections"].sum.data_points
+    assert {of(it)["cpython.gc.generation"] for it in collections} == {"0", "1", "2"}
 
 
 def of(point):

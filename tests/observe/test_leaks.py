@@ -51,6 +51,26 @@ def test_a_leak_is_told_once(monkeypatch):
     assert not tracemalloc.is_tracing()
 
 
+def test_lines_are_looked_for_aside(monkeypatch):
+    """That takes a second where much was traced, and the loop goes on meanwhile."""
+    monkeypatch.setattr(module, "site", lambda kind: f"made {kind}")
+    work = []
+    told, leaks = detector(range(1000, 2000), aside=work.append)
+    for _ in range(4):
+        leaks.look()
+    assert (told, tracemalloc.is_tracing()) == ([], True)
+
+    (tell,) = work
+    tell()
+    assert [leak.where for leak in told] == ["made tasks"]
+    assert not tracemalloc.is_tracing()
+
+
+def test_what_is_closed_while_lines_are_looked_for_names_none(monkeypatch):
+    monkeypatch.setattr(tracemalloc, "is_tracing", lambda: True)
+    assert site("memory") == site("objects of nothing.Known") == ""
+
+
 def test_what_stops_growing_while_it_is_traced_is_none():
     told, leaks = detector([300, 301, 302, 302, 303, 303, 304, 304])
 

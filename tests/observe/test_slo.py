@@ -7,7 +7,7 @@ import pytest
 
 from megahertz import App, Router
 from megahertz.errors import BadSettings
-from megahertz.observe import SLO, Objective, rules
+from megahertz.observe import SLO, Objective, slo_rules
 from megahertz.observe.slo import DAY
 from megahertz.testing import Client
 
@@ -17,20 +17,20 @@ SHOP = Objective("GET", "/items/{sku}", SLO(availability=0.999, latency=0.2))
 def test_they_are_rules(promtool, tmp_path):
     file = tmp_path / "slo.yml"
     odd = Objective("GET", '/a"b\\c', SLO(availability=0.9, window=7 * DAY))
-    file.write_text(rules([SHOP, odd]))
+    file.write_text(slo_rules([SHOP, odd]))
 
     promtool("check", "rules", file)
 
 
 def test_the_alerts_are_the_workbooks():
-    text = rules([SHOP])
+    text = slo_rules([SHOP])
     # 14.4, 6, 3 and 1 times a budget of 0.001, over 30 days.
     limits = [line.rpartition("> ")[2].rstrip('"') for line in text.splitlines() if " > " in line]
     assert limits == ["0.0144", "0.006", "0.003", "0.001", "0.144", "0.06", "0.03", "0.01"]
 
 
 def test_an_alert_that_could_never_fire_is_not_made():
-    text = rules([Objective("GET", "/", SLO(availability=0.9))])
+    text = slo_rules([Objective("GET", "/", SLO(availability=0.9))])
     assert text.count("- alert:") == 3  # 14.4 times a tenth is more than all
 
 
@@ -91,7 +91,7 @@ tests:
 def test_what_burns_the_budget_fires_and_what_does_not_does_not(promtool, tmp_path):
     """2 % are bad, of those that ended and of those that we refused; 0.5 % are slow."""
     file, tests = tmp_path / "slo.yml", tmp_path / "tests.yml"
-    file.write_text(rules([SHOP]))
+    file.write_text(slo_rules([SHOP]))
     tests.write_text(SERIES.replace("RULES", str(file)))
 
     promtool("test", "rules", tests)
@@ -164,7 +164,7 @@ def test_the_command_writes_them(tmp_path):
     )
     done = mhz(tmp_path, "slo", "shop:app")
     objective = Objective("GET", "/x", SLO(availability=0.99))
-    assert (done.returncode, done.stdout) == (0, rules([objective]))
+    assert (done.returncode, done.stdout) == (0, slo_rules([objective]))
     done = mhz(tmp_path, "slo", "shop:bare")
     assert done.returncode != 0
     assert "no route has an objective" in done.stderr

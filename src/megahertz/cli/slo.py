@@ -4,7 +4,7 @@ import click
 
 from megahertz.cli.target import described
 from megahertz.errors import BadSettings
-from megahertz.observe import Objective, rules
+from megahertz.observe import Objective, slo_rules
 
 
 @click.command()
@@ -26,4 +26,4 @@ def slo(target: str, factory: bool) -> None:
     ]
     if not found:
         raise BadSettings(f"{target}: no route has an objective: @app.get(..., slo=SLO(...))")
-    click.echo(rules(found), nl=False)
+    click.echo(slo_rules(found), nl=False)

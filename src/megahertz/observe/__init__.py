@@ -17,7 +17,7 @@ from megahertz.observe.propagate import continued, extract, inject
 from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
 from megahertz.observe.sampler import Sampler
 from megahertz.observe.sampling import Sampling
-from megahertz.observe.slo import SLO, Objective, rules
+from megahertz.observe.slo import SLO, Objective, slo_rules
 from megahertz.observe.sources import Source, series, tells
 from megahertz.observe.tracing import Tracing
 from megahertz.observe.watchdog import Blocked
@@ -63,9 +63,9 @@ __all__ = [
     "kept",
     "mermaid",
     "probe",
-    "rules",
     "scraped",
     "series",
+    "slo_rules",
     "spans_of",
     "states",
     "tells",

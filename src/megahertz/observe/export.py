@@ -10,6 +10,7 @@ from typing import Any, Literal
 from megahertz.engine import Plane, plane
 from megahertz.errors import BadSettings, Misused
 from megahertz.observe.collect import collect
+from megahertz.observe.collector import exporter_of, missing
 
 log = logging.getLogger("megahertz")
 
@@ -60,7 +61,7 @@ class MetricsExport:
         if service is not None:
             attributes["service.name"] = service
         self._resource = _resource(attributes)
-        self._exporter = _exporter(exporter) if isinstance(exporter, str) else exporter
+        self._exporter = _made(exporter)
         self._where = where
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -132,30 +133,11 @@ def _resource(attributes: dict[str, Any]) -> Any:
     try:
         from opentelemetry.sdk.resources import Resource
     except ImportError as error:
-        raise _missing("opentelemetry-sdk") from error
+        raise missing("opentelemetry-sdk", "MetricsExport") from error
     return Resource.create(attributes)
 
 
-def _exporter(address: str) -> Any:
-    scheme, _, rest = address.partition("://")
-    if not rest or scheme not in ("http", "https", "grpc", "grpcs"):
-        raise BadSettings(
-            f"MetricsExport({address!r}): an address like http://127.0.0.1:4318 (OTLP over HTTP) "
-            "or grpc://127.0.0.1:4317"
-        )
-    try:
-        if scheme.startswith("http"):
-            from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-            return OTLPMetricExporter(endpoint=f"{address.rstrip('/')}/v1/metrics")
-        from opentelemetry.exporter.otlp.proto.grpc import metric_exporter
-
-        return metric_exporter.OTLPMetricExporter(endpoint=rest, insecure=scheme == "grpc")
-    except ImportError as error:
-        kind = "http" if scheme.startswith("http") else "grpc"
-        raise _missing(f"opentelemetry-exporter-otlp-proto-{kind}") from error
-
-
-def _missing(package: str) -> Misused:
-    extra = "otel-grpc" if package.endswith("grpc") else "otel"
-    return Misused(f"MetricsExport needs {package}: pip install 'megahertz[{extra}]'")
+def _made(exporter: Any) -> Any:
+    if not isinstance(exporter, str):
+        return exporter
+    return exporter_of(exporter, "metrics", who="MetricsExport")

@@ -13,6 +13,7 @@ import tracemalloc
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -92,6 +93,8 @@ class Leaks:
         least: thresholds by kind, beside the usual ones.
         sites: trace allocations for a window when something is suspected.
         count: how many there are of each kind.
+        aside: calls what looks for the lines, which may take a second: in a thread, if it shall
+            not hold up the loop. What is told then is told from there.
     """
 
     def __init__(
@@ -102,7 +105,9 @@ class Leaks:
         least: Mapping[str, int] | None = None,
         sites: bool = True,
         count: Callable[[], Counts] | None = None,
+        aside: Callable[[Callable[[], None]], object] = lambda call: call(),
     ) -> None:
+        self._aside = aside
         self._report = report
         self._growth = Growth(windows, {**LEAST, **(least or {})})
         self._sites = sites
@@ -126,15 +131,24 @@ class Leaks:
 
     def _name(self) -> None:
         """What was suspected a window ago and has grown again is told."""
-        counts = self._count()
+        counts, grown = self._count(), dict[str, tuple[int, ...]]()
         for kind, past in self._suspects.items():
             now = counts.get(kind, 0)
             if now >= past[-1] + STEP.get(kind, 1) or not self._tracing:
-                self._told.add(kind)
-                self._report(Leak(kind=kind, counts=(*past, now), where=site(kind)))
+                grown[kind] = (*past, now)
+        self._told |= grown.keys()
         self._suspects = {}
         self._growth.forget()
-        self.close()
+        tasks = site("tasks") if "tasks" in grown else ""  # only the loop's thread knows them
+        self._aside(partial(self._tell, grown, tasks))
+
+    def _tell(self, grown: Mapping[str, tuple[int, ...]], tasks: str) -> None:
+        try:
+            for kind, counts in grown.items():
+                where = tasks if kind == "tasks" else site(kind)
+                self._report(Leak(kind=kind, counts=counts, where=where))
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Traces no more."""
@@ -207,21 +221,30 @@ def _own(trace: tracemalloc.Traceback) -> str:
 def _largest() -> str:
     """The line whose allocations hold most of what was allocated since tracing began."""
     sizes: Counter[str] = Counter()
-    for trace in _traces():
-        sizes[_own(trace.traceback)] += trace.size
+    for found in _places():
+        sizes[_own(found.traceback)] += found.size
     return sizes.most_common(1)[0][0] if sizes else ""
 
 
 def _busiest() -> str:
     """The line of the user's own that has most of the blocks made since tracing began."""
-    return _most(line for trace in _traces() if not is_foreign(line := _own(trace.traceback)))
+    counts: Counter[str] = Counter()
+    for found in _places():
+        counts[_own(found.traceback)] += found.count
+    own = [line for line, _ in counts.most_common() if not is_foreign(line)]
+    return own[0] if own else ""
 
 
-def _traces() -> Iterator[tracemalloc.Trace]:
-    """What is allocated, but for what looking for it allocates."""
-    for trace in tracemalloc.take_snapshot().traces:
-        if all(frame.filename != __file__ for frame in trace.traceback):
-            yield trace
+def _places() -> Iterator[tracemalloc.Statistic]:
+    """What is allocated by each way to it, but for what looking for it allocates. The ways are some
+    hundreds where the blocks are hundreds of thousands."""
+    try:
+        snapshot = tracemalloc.take_snapshot()
+    except RuntimeError:
+        return  # it has been closed meanwhile
+    for found in snapshot.statistics("traceback"):
+        if all(frame.filename != __file__ for frame in found.traceback):
+            yield found
 
 
 def _most(lines: Iterable[str]) -> str:

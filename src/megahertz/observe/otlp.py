@@ -31,7 +31,11 @@ from megahertz.observe.families import Family
 
 BOUNDS = tuple(edge / 1e9 for edge in EDGES)
 
-ATTRIBUTES = {"method": "http.request.method", "route": "http.route"}
+ATTRIBUTES = {
+    "method": "http.request.method",
+    "route": "http.route",
+    "generation": "cpython.gc.generation",
+}
 """Labels that the conventions have a name for."""
 
 Before = dict[tuple[str, Labels], float | Histogram]
@@ -56,7 +60,7 @@ class Conversion:
 
     def __init__(self, resource: Resource, *, began: int, delta: bool) -> None:
         self._resource = resource
-        self._since = began
+        self._began = self._since = began
         self._delta = delta
         self._before: Before = {}
         kinds = AggregationTemporality
@@ -79,8 +83,12 @@ class Conversion:
         elif family.kind == "counter":
             numbers = [self._number(family, point, now) for point in points]
             data = Sum(numbers, self._temporality, is_monotonic=True)
+        elif family.otel:
+            # An up-down counter by the conventions, and told whole whatever the temporality.
+            numbers = [_plain(point, now, self._began) for point in points]
+            data = Sum(numbers, AggregationTemporality.CUMULATIVE, is_monotonic=False)
         else:
-            data = Gauge([_plain(point, now) for point in points])
+            data = Gauge([_plain(point, now, 0) for point in points])
         return Metric(name_of(family), family.told, family.unit, data)
 
     def _number(self, family: Family, point: Point, now: int) -> NumberDataPoint:
@@ -122,9 +130,9 @@ class Conversion:
         return before
 
 
-def _plain(point: Point, now: int) -> NumberDataPoint:
+def _plain(point: Point, now: int, since: int) -> NumberDataPoint:
     assert not isinstance(point.value, Histogram)
-    return NumberDataPoint(_attributes(point.labels), 0, now, point.value)
+    return NumberDataPoint(_attributes(point.labels), since, now, point.value)
 
 
 def _attributes(labels: Labels) -> Mapping[str, str]:

@@ -116,7 +116,7 @@ class Runtime:
         sample: seconds between two samples.
         leaks: seconds of a window in which growth is looked for; None: not looked for. Each ends
             with a full collection.
-        on_event: called with each `Blocked` (from a thread), `Alarm` and `Leak`.
+        on_event: called with each `Blocked` and `Leak` (from threads) and `Alarm`.
         clock: seconds.
         delay: nanoseconds that the loop's thread has waited for a processor.
 
@@ -143,7 +143,7 @@ class Runtime:
         self._clock = clock
         self._delay = delay
         self._pauses = Pauses()
-        self._leaks = Leaks(self._leaking)
+        self._leaks = Leaks(self._leaking, aside=_in_thread)
         self._watchdog: Watchdog | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._lag = self._longest = 0.0
@@ -257,3 +257,7 @@ class Runtime:
     def _tell(self, event: Event) -> None:
         if self._on_event is not None:
             self._on_event(event)
+
+
+def _in_thread(call: Callable[[], None]) -> None:
+    threading.Thread(target=call, name="megahertz-leaks", daemon=True).start()

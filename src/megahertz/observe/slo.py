@@ -92,7 +92,7 @@ class Objective:
     slo: SLO
 
 
-def rules(objectives: Iterable[Objective]) -> str:
+def slo_rules(objectives: Iterable[Objective]) -> str:
     """A file for `rule_files` of Prometheus: recordings and alerts, in YAML."""
     lines = [
         "# Made by `mhz slo`; objectives are changed where the routes are declared.",

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any
 
 from megahertz.engine import Endpoint, Exchange, Failed, Route, TraceSource
-from megahertz.errors import BadSettings, Misused
+from megahertz.errors import BadSettings
+from megahertz.observe.collector import exporter_of, missing
 from megahertz.observe.current import CURRENT
 from megahertz.observe.kept import KEPT, Kept
 from megahertz.observe.secrets import Secrets
@@ -156,7 +157,7 @@ def _spans(provider: Any, secrets: Secrets) -> Any:
     try:
         from megahertz.observe.spans import Spans
     except ImportError as error:
-        raise _missing("opentelemetry-sdk") from error
+        raise missing("opentelemetry-sdk", "Tracing") from error
     return Spans(provider, secrets)
 
 
@@ -168,34 +169,9 @@ def _provider(
 
         from megahertz.observe.spans import provider_of
     except ImportError as error:
-        raise _missing("opentelemetry-sdk") from error
+        raise missing("opentelemetry-sdk", "Tracing") from error
     if service is not None:
         resource["service.name"] = service
     if isinstance(exporter, str):
-        exporter = _exporter(exporter)
+        exporter = exporter_of(exporter, "traces", who="Tracing")
     return provider_of(exporter, sample, Resource.create(resource), queue)
-
-
-def _exporter(address: str) -> Any:
-    scheme, _, rest = address.partition("://")
-    if not rest or scheme not in ("http", "https", "grpc", "grpcs"):
-        raise BadSettings(
-            f"Tracing(exporter={address!r}): an address like http://127.0.0.1:4318 (OTLP over "
-            "HTTP) or grpc://127.0.0.1:4317"
-        )
-    try:
-        if scheme.startswith("http"):
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-            return OTLPSpanExporter(endpoint=f"{address.rstrip('/')}/v1/traces")
-        from opentelemetry.exporter.otlp.proto.grpc import trace_exporter
-
-        return trace_exporter.OTLPSpanExporter(endpoint=rest, insecure=scheme == "grpc")
-    except ImportError as error:
-        kind = "http" if scheme.startswith("http") else "grpc"
-        raise _missing(f"opentelemetry-exporter-otlp-proto-{kind}") from error
-
-
-def _missing(package: str) -> Misused:
-    extra = "otel-grpc" if package.endswith("grpc") else "otel"
-    return Misused(f"Tracing needs {package}: pip install 'megahertz[{extra}]'")
