@@ -13,6 +13,7 @@ from megahertz import App
 from megahertz.errors import BadSettings
 from megahertz.observe import Alarm, Blocked, Leak, Runtime, Thresholds
 from megahertz.observe.pauses import Pauses
+from megahertz.observe.process import Schedule, schedule
 from megahertz.observe.stacks import culprit, stack
 from megahertz.observe.watchdog import Watchdog
 from megahertz.testing import Client
@@ -32,7 +33,13 @@ class Clock:
 def test_a_turn_that_is_too_long_is_told_once_with_its_line():
     clock, told = Clock(), []
     here = inspect.currentframe()
-    dog = Watchdog(told.append, threshold=0.2, clock=clock, frames=lambda: {ident: here})
+    dog = Watchdog(
+        told.append,
+        threshold=0.2,
+        clock=clock,
+        frames=lambda: {ident: here},
+        schedule=lambda: None,
+    )
     ident = threading.get_ident()
 
     dog.beat()
@@ -83,6 +90,29 @@ def test_a_loop_that_gets_no_processor_is_blocked_by_nobody():
     dog.look()
 
     assert told == []
+
+
+def test_who_waits_for_a_processor_is_not_blamed_for_that():
+    clock, told, ident = Clock(), [], threading.get_ident()
+    here, seen = inspect.currentframe(), [Schedule(1.0, 0.0, False)]
+    dog = Watchdog(told.append, clock=clock, frames=lambda: {ident: here}, schedule=lambda: seen[0])
+    dog.look()
+    clock.now, seen[0] = 0.5, Schedule(1.0, 0.0, True)
+    dog.look()  # it would run, and has not since the last look
+    clock.now, seen[0] = 0.55, Schedule(1.04, 0.5, True)
+    dog.look()  # it runs, and has waited until now
+    assert told == []
+    clock.now, seen[0] = 0.7, Schedule(1.19, 0.5, True)
+    dog.look()  # and has run for long enough
+
+    (blocked,) = told
+    assert blocked.seconds == pytest.approx(0.2)
+
+
+def test_the_schedule_of_a_thread_is_the_kernels():
+    seen = schedule(threading.get_native_id())
+    assert seen is None or (seen.ran > 0 and seen.wants)
+    assert schedule(1 << 30) is None
 
 
 def test_the_blocking_line_is_the_users_own():

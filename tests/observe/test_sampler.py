@@ -84,6 +84,23 @@ async def test_lateness_is_the_loops():
     assert found(plane)["loop_beats_total", ("worker", "0")] == 1
 
 
+async def test_many_tasks_are_not_counted_every_time():
+    """Counting took 0.5 s: the next one comes when that is a hundredth of the time."""
+    now = [0.0]
+
+    def clock():
+        now[0] += 0.5
+        return now[0]
+
+    sampler = Sampler(Plane(), clock=clock)
+    count = sampler._count_tasks()
+    assert (count, sampler._count_at) == (len(asyncio.all_tasks()), 51.0)
+    sampler._tasks = 7
+    assert sampler._count_tasks() == 7
+    now[0] = 51.0
+    assert sampler._count_tasks() == count
+
+
 def test_counters_of_one_that_has_ended_are_kept_and_its_gauges_are_not():
     whole = Plane.shared(2)
     first, second = Plane(whole.fileno()), Plane(whole.fileno())

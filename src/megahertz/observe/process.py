@@ -3,6 +3,7 @@
 import os
 import resource
 import threading
+from typing import NamedTuple
 
 from megahertz.engine import resident
 
@@ -35,6 +36,27 @@ def cpu() -> float:
     """Seconds of processor time, of user and system."""
     times = os.times()
     return times.user + times.system
+
+
+class Schedule(NamedTuple):
+    """What the scheduler has given a thread, in seconds, and whether it would run now."""
+
+    ran: float
+    waited: float
+    wants: bool
+
+
+def schedule(thread: int) -> Schedule | None:
+    """Of a thread of this process, by the kernel's number; None: the kernel does not tell."""
+    task = f"{SELF}/task/{thread}"
+    try:
+        with open(f"{task}/schedstat", "rb") as file:
+            ran, waited, _ = map(int, file.read().split())
+        with open(f"{task}/stat", "rb") as file:
+            state = file.read().rpartition(b") ")[2][:1]
+    except (OSError, ValueError):
+        return None
+    return Schedule(ran / 1e9, waited / 1e9, state == b"R")
 
 
 def run_delay() -> int | None:
