@@ -241,7 +241,8 @@ def test_a_figure_above_its_threshold_is_told_once_and_again_after_it_was_below(
 
 def test_the_loops_lag_is_that_of_its_timers():
     clock = Clock()
-    runtime = quiet(sample=0.001, clock=clock, thresholds=Thresholds(lag=None))
+    limits = Thresholds(lag=None)
+    runtime = quiet(sample=0.001, clock=clock, thresholds=limits, delay=lambda: 0)
     samples, sampled = [], asyncio.Event()
     take = runtime.take
 
