@@ -9,13 +9,14 @@ Rules:
   threads are accounted by processor time, since they wait without harm.
 - A thread that asks for the interpreter gets it where another lets go of it, and the loop lets go
   of it when it has nothing to do: then all one ever sees is idleness. So while it records, a thread
-  has the interpreter for 0.1 ms at most (`sys.setswitchinterval`) instead of 5.
+  has the interpreter for 0.1 ms at most (`sys.setswitchinterval`) instead of 5; and what the loop's
+  thread spends the processor on is sampled by a signal (`ticks.py`), where it is the main one.
 - Native code that keeps the interpreter to itself is seen as the line that called it, once it is
   over, with all of its time.
 - Requests that wait run nowhere: the loop is asked for them ten times a second.
 
-Rejected: py-spy as a child process (knows no route; needs ptrace); SIGPROF (handlers run in the
-main thread only, and interrupt its system calls).
+Rejected: py-spy as a child process (knows no route; needs ptrace); a signal alone (handlers do not
+run while the main thread is blocked).
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from megahertz.observe.profile.behalf import Behalf, Behalves
 from megahertz.observe.profile.loop import LoopTimes
 from megahertz.observe.profile.recording import Cost, Recording, Slice
 from megahertz.observe.profile.table import Line, Table, lines, plain
+from megahertz.observe.profile.ticks import Ticks
 from megahertz.observe.profile.waits import Waits
 
 LONGEST = 600.0
@@ -89,6 +91,7 @@ class Recorder:
         self._frames = frames
         server = worker.server
         self._behalves = Behalves(() if server is None else server.handlers())
+        self._ticks = Ticks(worker.loop, worker.thread, self._behalves, self._period)
         self._running = Table()
         self._loop = LoopTimes()
         self._waits = Waits()
@@ -116,8 +119,10 @@ class Recorder:
         gc.callbacks.append(self._collects)
         try:
             sys.setswitchinterval(SWITCH)
+            self._ticks.begin()
             return self._record(seconds, gone)
         finally:
+            self._ticks.end()
             sys.setswitchinterval(interval)
             gc.callbacks.remove(self._collects)
             _ONE.release()
@@ -136,7 +141,7 @@ class Recorder:
         if self._asked is not None:  # blocked to the end
             self._loop.came((self._asked, (last - self._began) / 1e9 - self._asked))
         cost.thread = (time.thread_time_ns() - own) / 1e9
-        cost.loop = self._spent_on_loop / 1e9
+        cost.loop = (self._spent_on_loop + self._ticks.spent) / 1e9
         numbers: dict[Line, int] = {}
         running, waiting = self._running.stacks(numbers), self._waits.table.stacks(numbers)
         return Recording(
@@ -176,12 +181,16 @@ class Recorder:
         self._beat(at)
 
     def _look_at_loop(self, frame: FrameType, at: float, passed: float, cpu: float) -> None:
-        stack = lines(frame)
+        for behalf, stack, used in self._ticks.take():
+            self._running.add(behalf, stack, held=used, cpu=used)
         if self._loop.is_idle(frame, busy=cpu > passed / 2):
-            return self._loop.rest(at, passed)
-        task = asyncio.current_task(self._worker.loop)
-        behalf = self._behalves.of_task(task, frame)
-        self._running.add(behalf, stack, held=passed, cpu=cpu)
+            return self._loop.rest(at, max(0.0, passed - cpu))
+        stack = lines(frame)
+        behalf = self._behalves.of_task(asyncio.current_task(self._worker.loop), frame)
+        if self._ticks.works:  # the processor's part is theirs
+            self._running.add(behalf, stack, held=max(0.0, passed - cpu))
+        else:
+            self._running.add(behalf, stack, held=passed, cpu=cpu)
         return self._loop.ran(at, passed, behalf, stack)
 
     def _spend(self, threads: list[threading.Thread]) -> dict[int, float]:
