@@ -2,8 +2,9 @@
 
 Theory: a thread that wants to look needs the interpreter, and gets it where the loop lets go of it:
 a callback of 0.2 ms is over by then, and what one sees is an idle loop (callbacks of 0.15 and 0.3
-ms were seen with a fourth of their share, whatever the switch interval). A signal is handled by the interpreter between
-two instructions of whatever runs, so short callbacks are seen as often as they deserve.
+ms were seen with a fourth of their share, whatever the switch interval). A signal is handled by the
+interpreter between two instructions of whatever runs, so short callbacks are seen as often as they
+deserve.
 
 Rules:
 - Only where the loop is in the main thread, which handles signals, and nobody else uses SIGPROF.
