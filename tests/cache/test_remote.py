@@ -46,11 +46,12 @@ class Database:
 @asynccontextmanager
 async def workers(url, load, count=2, *, remote=None, client=None, **options):
     """As many caches of one name, each with a client of its own, that hear each other."""
+    remote = {"timeout": PATIENCE, "heartbeat": PATIENCE, **(remote or {})}  # the machine is busy
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(count):
             redis = await stack.enter_async_context(Redis.from_url(url, **(client or {})))
-            level = await stack.enter_async_context(Remote(redis, **(remote or {})))
+            level = await stack.enter_async_context(Remote(redis, **remote))
             settings = {"ttl": 60, "name": "row", "type": Any, "remote": level, **options}
             found.append(Tiers(load, **settings))
             found[-1].redis, found[-1].remote = redis, level

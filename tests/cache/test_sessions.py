@@ -23,11 +23,12 @@ def module_redis(new_redis):
 @asynccontextmanager
 async def machines(url, count=2, *, remote=None, client=None, **options):
     """As many stores, each with a client of its own, that hear each other."""
+    remote = {"timeout": PATIENCE, "heartbeat": PATIENCE, **(remote or {})}  # the machine is busy
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(count):
             redis = await stack.enter_async_context(Redis.from_url(url, **(client or {})))
-            level = await stack.enter_async_context(Remote(redis, **(remote or {})))
+            level = await stack.enter_async_context(Remote(redis, **remote))
             store = RedisSessions(level, **options)
             store.redis, store.remote = redis, level
             found.append(store)
@@ -165,7 +166,7 @@ async def test_a_read_that_a_revocation_overtakes_is_not_held(module_redis):
 
 async def test_who_cannot_hear_believes_nothing_that_it_holds(redis_server):
     """Redis says nothing any more; within two heartbeats that is known, and is an error."""
-    quick = {"heartbeat": 0.05, "timeout": 0.05, "rest": 0.05}
+    quick = {"heartbeat": 0.1, "timeout": 1.0, "rest": 0.05}
     async with machines(redis_server.url, 1, remote=quick) as (store,):
         token = new_token()
         await store.save(token, {"a": b"1"}, (), new=True)

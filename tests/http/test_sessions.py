@@ -257,7 +257,7 @@ def test_a_session_has_a_size():
 def machine(url):
     """A server of its own: a client, what tells it of changes, an application."""
     redis = Redis.from_url(url)
-    remote = Remote(redis)
+    remote = Remote(redis, timeout=30.0, heartbeat=30.0)  # the machine is busy
     return shop(RedisSessions(remote), resources=[redis, remote])
 
 

@@ -197,8 +197,8 @@ async def test_a_cache_over_it(cluster):
     async with (
         joined(cluster) as one,
         joined(cluster) as two,
-        Remote(one) as here,
-        Remote(two) as there,
+        Remote(one, timeout=30.0, heartbeat=30.0) as here,
+        Remote(two, timeout=30.0, heartbeat=30.0) as there,
     ):
         await asyncio.gather(here.hears(), there.hears())
         ours, theirs = (
