@@ -449,6 +449,34 @@ async def test_a_client_that_is_closed_while_it_looks_who_has_what():
         assert await waiting == b"ok" and (looking is None or looking.done())
 
 
+async def test_a_slot_that_migrates_under_load(cluster):
+    """There and back again, while its key is written and read: nothing fails, nothing is wrong."""
+    number = slot("k0")
+
+    def move(source, target):
+        here, there = (cluster.ask(port, "CLUSTER", "MYID") for port in (source, target))
+        assert cluster.ask(target, "CLUSTER", "SETSLOT", number, "IMPORTING", here) == "OK"
+        assert cluster.ask(source, "CLUSTER", "SETSLOT", number, "MIGRATING", there) == "OK"
+        moved = cluster.ask(source, "MIGRATE", "127.0.0.1", target, "k0", 0, 5000)
+        assert moved in ("OK", "NOKEY")
+        for port in (target, source):
+            assert cluster.ask(port, "CLUSTER", "SETSLOT", number, "NODE", there) == "OK"
+
+    async with joined(cluster) as redis:
+        await redis.set("k0", "k0=0")
+        source = redis._nodes.topology.shard(number).master[1]
+        target = next(port for port in cluster.masters() if port != source)
+
+        async def disturb():
+            await asyncio.to_thread(move, source, target)
+            await asyncio.to_thread(move, target, source)
+
+        registers = await exercise(redis, disturb=disturb)
+        assert kinds(registers) == set() and redis.statistics()["redirected"] > 0
+        for register in registers:
+            register.check(await redis.get(register.name), register.acknowledged)
+
+
 async def paused(cluster, seconds):
     """Registers written and read while one master answers nobody."""
     victim = cluster.masters()[1]
