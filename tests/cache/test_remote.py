@@ -422,7 +422,10 @@ async def test_a_remote_that_is_not_open_is_a_mistake():
             await of.delete(7)
         with pytest.raises(BadSettings, match="two caches"):
             cached(60, remote=remote, name="of")(of.__wrapped__)
-        await remote.aclose()
+        async with remote:
+            first = remote.told("of:7")
+        async with remote:
+            assert remote.told("of:7") != first, "children of one process tell themselves apart"
         with pytest.raises(BadSettings, match="above 0"):
             Remote(redis, timeout=0)
         with pytest.raises(BadSettings, match="has an end"):

@@ -1,6 +1,5 @@
 """The remote level of one cache: its values, what was deleted, and who may load."""
 
-import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -41,7 +40,6 @@ class Level:
         self._remote, self._keep, self._counts = remote, keep, counts
         self._encode, self._decode = encode, decode
         self._timeout, self._raises = timeout, raises
-        self._me = secrets.token_hex(8)
 
     @property
     def heard(self) -> bool:
@@ -116,22 +114,22 @@ class Level:
         _, payload, seconds = self._packed(value, 0.0 if gone else self._keep.fresh(value))
         await self._remote.change(wire, payload, seconds, repeat=gone)
 
-    async def claim(self, wire: str) -> bool:
+    async def claim(self, wire: str, owner: str) -> bool:
         """Whether this worker may load the key now; where Redis is away, all may."""
         if self._remote is None:
             return True
         try:
-            return await self._remote.claim(wire, self._me, self._timeout)
+            return await self._remote.claim(wire, owner, self._timeout)
         except AWAY:
             self._counts.away += 1
             if self._raises:
                 raise
             return True
 
-    async def release(self, wire: str) -> None:
+    async def release(self, wire: str, owner: str) -> None:
         """Others may."""
         if self._remote is not None:
             try:
-                await self._remote.release(wire, self._me)
+                await self._remote.release(wire, owner)
             except AWAY:
                 self._counts.away += 1  # the lease ends by itself

@@ -97,7 +97,7 @@ class Remote:
         if isinstance(redis, RedisCluster) and redis.read_from != "master":
             raise BadSettings(f"Remote: RedisCluster(read_from={redis.read_from!r}) may be behind")
         self._redis, self._prefix, self._timeout, self._rest = redis, prefix, timeout, rest
-        self._me = secrets.token_hex(8)
+        self._me = ""
         self._channel = f"{prefix}news"
         self._news = News(
             redis, self._channel, heartbeat=heartbeat, said=self._said, hears=self._hears
@@ -258,6 +258,7 @@ class Remote:
     async def __aenter__(self) -> Self:
         """Begins to listen; does not wait for it."""
         self._heard.clear()
+        self._me = secrets.token_hex(8)  # not before: a process that forks has children
         self._listening = asyncio.create_task(self._news.run(), name="cache news")
         return self
 

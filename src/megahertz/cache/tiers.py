@@ -18,6 +18,7 @@ workers do not want them); to compare versions of rows (rows rarely have any).
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import asdict
@@ -182,8 +183,8 @@ class Tiers(Generic[K, V]):
 
     async def _leased(self, key: K, flight: Flight[V], held: Held[V] | None, wire: str) -> V:
         """By this worker, unless another has it by then."""
-        pause = POLL[0]
-        while not await self._level.claim(wire):
+        owner, pause = secrets.token_hex(8), POLL[0]
+        while not await self._level.claim(wire, owner):
             if held is not None:
                 return held.value  # who has the lease renews it
             await asyncio.sleep(random.uniform(pause / 2, pause))
@@ -198,7 +199,7 @@ class Tiers(Generic[K, V]):
                 return value  # type: ignore[no-any-return]
             return await self._loaded(key, flight, wire, stored)
         finally:
-            await asyncio.shield(self._level.release(wire))
+            await asyncio.shield(self._level.release(wire, owner))
 
     async def _loaded(self, key: K, flight: Flight[V], wire: str, stored: Stored | None) -> V:
         """By the loader; `stored` is what Redis had before that."""
