@@ -351,10 +351,46 @@ class TraceContext:
         """The caller's baggage as it came; empty where there is none."""
     @property
     def exchange(self) -> Any:
-        """The request; None of a message."""
+        """The request; None of a message, and of a request that nobody observes (`Quiet`)."""
     @property
     def route(self) -> Any:
         """What `TraceSource.of` was given."""
+
+# --- quiet.rs ---
+
+@final
+class Loudness:
+    """The share of requests of which a log keeps good answers, 0 to 1; one for all routes."""
+
+    def __new__(cls, share: float) -> Loudness: ...
+    def set(self, share: float) -> None:
+        """Another one from the next request on."""
+
+@final
+class Quiet:
+    """A route without its observers, for requests of which they keep nothing.
+
+    Args:
+        source: draws the ids; what it samples is observed.
+        variable: is given the trace of the request.
+        route: what the trace says it is of.
+        endpoint: what observes nothing.
+        bare: it takes no argument.
+        loudness: the share of which good answers are kept; None: of none.
+        ended: is told `(exchange, found, status, seconds)` of what has ended badly after all.
+    """
+
+    def __new__(
+        cls,
+        source: TraceSource,
+        variable: ContextVar[Any],
+        route: Any,
+        endpoint: Callable[..., Any],
+        *,
+        bare: bool,
+        loudness: Loudness | None = None,
+        ended: Callable[[Exchange, TraceContext, int, float], object] | None = None,
+    ) -> Quiet: ...
 
 # --- task.rs ---
 
@@ -485,6 +521,7 @@ class Engine:
         body_bytes: int | None = None,
         fallback: Callable[..., Any] | None = None,
         gate: Gate | None = None,
+        quiet: Quiet | None = None,
     ) -> None:
         """Raises ValueError for a pattern that is malformed or in conflict with another."""
     def set_fallback(

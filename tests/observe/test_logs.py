@@ -165,8 +165,73 @@ def test_the_access_log(file, lines, path, status, level):
     assert "broken" not in line
 
 
-def test_half_an_answer_is_an_error(file, lines):
-    app = App(layers=[of(file)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/chosen", 418), ("/refused", 404), ("/broken", 500), ("/late", 504), ("/limited", 429)],
+)
+def test_of_requests_that_end_badly_the_access_log_tells_where_it_keeps_no_good_ones(
+    file, lines, path, status
+):
+    """The engine sends those past the layers, whose records are the same for all that."""
+    app, loud = accessed(), accessed()
+    app.layer(of(file, Sampling(info=0.0, warning=1.0)))
+    loud.layer(of(file))
+
+    for each in (app, loud):
+        ask(each, path)
+        ask(each, "/good")
+
+    one, other, _ = [line for line in lines() if line["logger"] == "access"]
+    assert (one["status"], one["path"]) == (status, path)
+    ours = {"time", "trace_id", "span_id", "seconds"}
+    assert {**one, **dict.fromkeys(ours)} == {**other, **dict.fromkeys(ours)}
+
+
+@pytest.mark.parametrize("info", [0.0, 1.0], ids=["past the layers", "through them"])
+def test_all_records_of_a_request_have_its_trace(file, lines, info):
+    app = App(layers=[of(file, Sampling(info=info, warning=1.0))])
+
+    @app.get("/")
+    async def handler() -> None:
+        async with asyncio.TaskGroup() as group:  # before anybody has asked for the trace
+            group.create_task(child())
+        await asyncio.sleep(0)
+        raise ValueError("why")
+
+    async def child():
+        log.warning("in a child")
+
+    with Client(app) as client:
+        for _ in range(3):
+            client.get("/")
+
+    found = [line for line in lines() if "trace_id" in line]
+    traces = [line["trace_id"] for line in found]
+    assert len(set(traces)) == 3
+    assert all(traces.count(trace) == 3 for trace in traces)  # the child, the error, the access
+    assert {line["route"] for line in found} == {"/"}
+
+
+def test_the_trace_that_chose_a_request_is_its_trace(file, lines):
+    """The share is of the id that is drawn first: it is not drawn again."""
+    app = App(layers=[of(file, Sampling(info=0.5)), Tracing(0.5)])
+    shares = []
+
+    @app.get("/")
+    async def handler() -> None:
+        shares.append(current().share)
+
+    with Client(app) as client:
+        for _ in range(100):
+            client.get("/")
+
+    kept = [line for line in lines() if line["logger"] == "access"]
+    assert len(kept) == sum(share < 0.5 for share in shares) > 0
+
+
+@pytest.mark.parametrize("sampling", [None, Sampling(info=0.0)], ids=["loud", "quiet"])
+def test_half_an_answer_is_an_error(file, lines, sampling):
+    app = App(layers=[of(file, sampling)])
 
     @app.get("/")
     async def handler() -> StreamingResponse:

@@ -42,6 +42,11 @@ impl Engine {
             Ok(status) => Ended::Status(status),
             Err(error) => Self::fail(slf, exchange, route, error),
         };
+        if let (Ended::Status(status @ 400..), Some((quiet, drawn))) = (ended, this.quiet(route)) {
+            if let Err(error) = quiet.tell(exchange.as_any(), drawn, status) {
+                error.write_unraisable(slf.py(), Some(exchange.as_any()));
+            }
+        }
         this.set_ended();
         Self::leave_exchange(slf, this, ended);
     }
@@ -206,7 +211,12 @@ impl Engine {
             Ok(error.into_value(py).into_any())
         };
         let answer = told.and_then(|told| {
-            calls::call(hooks.failed.bind(py), [exchange.as_any(), told.bind(py)])
+            let call = || calls::call(hooks.failed.bind(py), [exchange.as_any(), told.bind(py)]);
+            match this.quiet(route) {
+                // What is logged of the error is still the request's.
+                Some((quiet, drawn)) => quiet.within(exchange.as_any(), drawn, call),
+                None => call(),
+            }
         });
         if this.is_started() && !this.is_ended() {
             // Half an answer is out: only closing tells the peer that it is not whole.

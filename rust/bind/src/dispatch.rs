@@ -2,10 +2,12 @@
 //!
 //! Each borrow of the engine is a locked instruction: a request that is answered in place needs two,
 //! one from its bytes to its handler, one from what that gave to the next request's bytes.
+use crate::answer::Answer;
 use crate::calls::{self, Object};
 use crate::engine::{Engine, FALLBACK, Route, Wait};
 use crate::exchange::{Begun, Exchange, Lazy, Params};
 use crate::gate::Admission;
+use crate::quiet::{Drawn, Quiet};
 use crate::task::{Duty, Outcome, Owner, RequestTask};
 use poll::Incoming;
 use pyo3::prelude::*;
@@ -43,6 +45,40 @@ pub struct Start<'py> {
     refused: Option<PyErr>,
     context: PyResult<Object<'py>>,
     spare: Option<Py<RequestTask>>,
+}
+
+/// What is called for a request.
+struct Target<'a> {
+    endpoint: &'a Py<PyAny>,
+    bare: bool,
+    /// Calling it runs nothing of the user's.
+    inert: bool,
+    /// Nobody observes it, and this is its trace.
+    quiet: Option<(&'a Quiet, &'a Drawn)>,
+}
+
+impl<'a> Target<'a> {
+    fn of(route: &'a Route, fell_back: bool, drawn: Option<&'a Drawn>) -> Target<'a> {
+        if let (true, Some(instead)) = (fell_back, &route.instead) {
+            return Target { endpoint: instead, bare: false, inert: false, quiet: None };
+        }
+        let quiet = route.quiet.as_ref().map(Py::get);
+        match (quiet, drawn.filter(|drawn| drawn.quiet)) {
+            (Some(quiet), Some(drawn)) => Target {
+                endpoint: &quiet.endpoint,
+                bare: quiet.bare,
+                inert: route.inert,
+                quiet: Some((quiet, drawn)),
+            },
+            // Behind its observers, if it has any.
+            _ => Target {
+                endpoint: &route.endpoint,
+                bare: route.bare,
+                inert: route.inert && quiet.is_none(),
+                quiet: None,
+            },
+        }
+    }
 }
 
 impl Engine {
@@ -85,7 +121,12 @@ impl Engine {
         let deadline = admission.and_then(|it| it.deadline);
         let deadline = deadline.zip(route.get().hooks.deadline.as_ref());
         let context = self.contexts.of(py, index, deadline);
-        let begun = Begun { incoming, serial: self.serial, route: index, params, admission };
+        let drawn = route.get().quiet.as_ref().and_then(|quiet| {
+            let began = admission.map_or(self.reactor.now(), |admission| admission.began);
+            let names = incoming.head.fields.iter().map(|field| field.name.of(&incoming.bytes));
+            quiet.get().draw(py, names, began)
+        });
+        let begun = Begun { incoming, serial: self.serial, route: index, params, admission, drawn };
         Some(Start { begun, route, refused, context, spare: self.spare.take() })
     }
 
@@ -120,17 +161,30 @@ impl Engine {
     /// Runs the first step of its handler in place.
     pub fn request(slf: &Bound<'_, Self>, start: Start<'_>) {
         let Start { begun, route, refused, context, mut spare } = start;
-        let (route, index, admission) = (route.get(), begun.route, begun.admission);
+        let (route, index) = (route.get(), begun.route);
+        let (admission, drawn) = (begun.admission, begun.drawn);
         let token = begun.incoming.token;
         let mut exchange = Lazy::new(slf, begun);
         let mut outcome = match refused {
             // A gate's refusal in the application's own words.
             Some(error) => Outcome::Failed(error),
             None => context
-                .and_then(|it| Self::begin(slf, &mut exchange, route, &it, admission, &mut spare))
+                .and_then(|it| {
+                    let fell_back = admission.is_some_and(|admission| admission.fell_back);
+                    let target = Target::of(route, fell_back, drawn.as_ref());
+                    Self::begin(slf, &mut exchange, route, &it, &target, &mut spare)
+                })
                 .unwrap_or_else(Outcome::Failed),
         };
-        if let (true, Outcome::Done(value)) = (exchange.is_unseen(), &outcome) {
+        // An error that is answered by hand is told of, which takes the exchange.
+        let quiet = drawn.is_some_and(|drawn| drawn.quiet);
+        let passes = match &outcome {
+            Outcome::Done(value) => {
+                exchange.is_unseen() && !(quiet && value.is_instance_of::<Answer>())
+            }
+            _ => false,
+        };
+        if let (true, Outcome::Done(value)) = (passes, &outcome) {
             match Self::pass(slf, &mut exchange, route, value, &mut spare) {
                 Ok(()) => return,
                 Err(error) => outcome = Outcome::Failed(error),
@@ -164,18 +218,20 @@ impl Engine {
         exchange: &mut Lazy<'_, 'py>,
         route: &Route,
         context: &Object<'py>,
-        admission: Option<Admission>,
+        target: &Target<'_>,
         spare: &mut Option<Py<RequestTask>>,
     ) -> PyResult<Outcome<'py>> {
         calls::in_context(context, || {
-            let fell_back = admission.is_some_and(|admission| admission.fell_back);
-            let instead = route.instead.as_ref().filter(|_| fell_back);
-            let endpoint = instead.unwrap_or(&route.endpoint).bind(slf.py());
-            let runtime = route.runtime.bind(slf.py());
-            if !route.inert || instead.is_some() {
-                runtime.get().rest_no_more(slf.py())?;
+            let py = slf.py();
+            let endpoint = target.endpoint.bind(py);
+            let runtime = route.runtime.bind(py);
+            if !target.inert {
+                runtime.get().rest_no_more(py)?;
             }
-            let value = if route.bare && instead.is_none() {
+            if let Some((quiet, drawn)) = target.quiet {
+                quiet.enter(py, drawn)?;
+            }
+            let value = if target.bare {
                 calls::call(endpoint, [])?
             } else {
                 calls::call(endpoint, [exchange.object()?.as_any()])?

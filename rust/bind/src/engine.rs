@@ -11,6 +11,7 @@ use crate::lag::Lag;
 use crate::limits::{settings, socket_options};
 use crate::plane::Plane;
 use crate::proxies::Proxies;
+use crate::quiet::Quiet;
 use crate::runtime::Runtime;
 use crate::socket::{Socket, key, payload};
 use crate::task::RequestTask;
@@ -34,6 +35,8 @@ pub struct Route {
     /// Answers in its place while the breaker is open.
     pub instead: Option<Py<PyAny>>,
     pub bare: bool,
+    /// Without its observers, for requests of which they say nothing.
+    pub quiet: Option<Py<Quiet>>,
     /// Calling the endpoint runs nothing of the user's.
     pub inert: bool,
     pub status: u16,
@@ -60,6 +63,7 @@ impl Route {
             inert: Runtime::makes_coroutines(&endpoint),
             endpoint: endpoint.unbind(),
             instead: None,
+            quiet: None,
             bare,
             status,
             deadline: None,
@@ -218,7 +222,7 @@ impl Engine {
         self.reactor.fd().as_raw_fd()
     }
 
-    #[pyo3(signature = (methods, pattern, endpoint, *, bare=false, status=200, deadline=None, streams=false, body_bytes=None, fallback=None, gate=None))]
+    #[pyo3(signature = (methods, pattern, endpoint, *, bare=false, status=200, deadline=None, streams=false, body_bytes=None, fallback=None, gate=None, quiet=None))]
     #[expect(clippy::too_many_arguments, reason = "named in Python: what a route may say")]
     fn add_route(
         &mut self,
@@ -232,6 +236,7 @@ impl Engine {
         body_bytes: Option<u64>,
         fallback: Option<Py<PyAny>>,
         gate: Option<Py<Gate>>,
+        quiet: Option<Py<Quiet>>,
     ) -> PyResult<()> {
         let index = self.routes.len();
         for method in &methods {
@@ -240,7 +245,11 @@ impl Engine {
         let limit = body_bytes.unwrap_or(self.body_limit);
         let py = endpoint.py();
         let route = Route::new(self, endpoint, bare, status, limit);
-        let route = Route { deadline, streams, instead: fallback, ..route };
+        let inert = match &quiet {
+            Some(quiet) => Runtime::makes_coroutines(quiet.get().endpoint.bind(py)),
+            None => route.inert,
+        };
+        let route = Route { deadline, streams, instead: fallback, quiet, inert, ..route };
         self.routes.push(Py::new(py, route)?);
         self.gates.push(gate);
         Ok(())
@@ -449,6 +458,7 @@ impl Engine {
         for route in self.routes.iter().chain(&self.fallback) {
             visit.call(&route.get().endpoint)?;
             visit.call(&route.get().instead)?;
+            visit.call(&route.get().quiet)?;
         }
         let Hooks { encode, failed, expired, broken, idle, deadline: _ } = &*self.hooks;
         for hook in [encode, failed, expired, broken, idle] {

@@ -3,9 +3,10 @@
 //! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
 use crate::address::{Address, pair};
 use crate::answer::{self, Answer};
-use crate::engine::{Engine, Wait};
+use crate::engine::{Engine, Route, Wait};
 use crate::gate::Admission;
 use crate::proxies::Proxies;
+use crate::quiet::{Drawn, Quiet};
 use crate::socket::{self, Socket, SocketSettings};
 use poll::{Incoming, Piece, Token};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
@@ -61,6 +62,7 @@ pub struct Begun {
     pub route: u32,
     pub params: Params,
     pub admission: Option<Admission>,
+    pub drawn: Option<Drawn>,
 }
 
 #[pyclass(frozen, module = "megahertz._core")]
@@ -73,6 +75,8 @@ pub struct Exchange {
     pub route: u32,
     /// Which is given back when it ends, where the route has a gate.
     pub admission: Option<Admission>,
+    /// The ids of its trace, where they were drawn for who observes its route.
+    pub drawn: Option<Drawn>,
     incoming: Box<Incoming>,
     params: Params,
     state: AtomicU8,
@@ -84,13 +88,14 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn new(engine: Py<Engine>, begun: Begun) -> Self {
-        let Begun { incoming, serial, route, params, admission } = begun;
+        let Begun { incoming, serial, route, params, admission, drawn } = begun;
         Exchange {
             engine,
             token: incoming.token,
             serial,
             route,
             admission,
+            drawn,
             incoming,
             params,
             state: AtomicU8::new(0),
@@ -135,6 +140,12 @@ impl Exchange {
     fn begin(&self, bits: u8, status: u16) {
         self.mark(STARTED | bits);
         self.status.store(status, Relaxed);
+    }
+
+    /// Who would have observed it, and its trace, where it went without.
+    pub fn quiet<'a>(&'a self, route: &'a Route) -> Option<(&'a Quiet, &'a Drawn)> {
+        let drawn = self.drawn.as_ref().filter(|drawn| drawn.quiet)?;
+        route.quiet.as_ref().map(|quiet| (quiet.get(), drawn))
     }
 
     /// What is to be given back to its gate, the first time.

@@ -27,6 +27,7 @@ mod plane;
 mod probe;
 mod proxies;
 mod pump;
+mod quiet;
 mod routes;
 mod runtime;
 mod socket;
@@ -43,6 +44,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     engine::register(module)?;
     socket::register(module)?;
     trace::register(module)?;
+    quiet::register(module)?;
     tls::register(module)?;
     probe::register(module)?;
     routes::register(module)?;

@@ -1,6 +1,7 @@
 //! The trace of one request: who asked for it, and whether it is recorded.
 use crate::calls::{self, Object};
 use crate::exchange::Exchange;
+use crate::quiet::{Drawn, share};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -39,6 +40,14 @@ impl TraceSource {
     ) -> PyResult<TraceContext> {
         // First what may run Python, then the borrow.
         let carried = if let Ok(native) = exchange.cast_exact::<Exchange>() {
+            if let Some(drawn) = native.get().drawn {
+                let sampled = slf.borrow().takes(drawn.trace);
+                let exchange = Some(exchange.clone().unbind());
+                return Ok(TraceContext {
+                    sampled,
+                    ..TraceContext::of_drawn(&drawn, route, exchange)
+                });
+            }
             read(native.get().each())
         } else {
             carried(&exchange.getattr("headers")?)?
@@ -78,6 +87,16 @@ fn carried(fields: &Object<'_>) -> PyResult<Carried> {
 }
 
 impl TraceSource {
+    /// The ids of a trace that begins here, and whether it is recorded.
+    pub fn draw(&mut self) -> (u128, u64, bool) {
+        let trace = self.ids.trace();
+        (trace, self.ids.span(), self.takes(trace))
+    }
+
+    fn takes(&self, trace: u128) -> bool {
+        !self.never && self.ratio.takes(trace)
+    }
+
     fn context(
         &mut self,
         carried: Carried,
@@ -107,6 +126,23 @@ pub struct TraceContext {
     baggage: String,
     exchange: Option<Py<PyAny>>,
     route: Option<Py<PyAny>>,
+}
+
+impl TraceContext {
+    /// Of a trace that begins here and is not recorded.
+    pub fn of_drawn(drawn: &Drawn, route: Option<Py<PyAny>>, exchange: Option<Py<PyAny>>) -> Self {
+        TraceContext {
+            trace: drawn.trace,
+            span: drawn.span,
+            above: None,
+            sampled: false,
+            random: true,
+            state: String::new(),
+            baggage: String::new(),
+            exchange,
+            route,
+        }
+    }
 }
 
 #[pymethods]
@@ -139,8 +175,7 @@ impl TraceContext {
     /// The right half of the trace id, as a part of 1.
     #[getter]
     fn share(&self) -> f64 {
-        // Rounded down to what a double holds, so that it stays below 1.
-        (self.trace as u64 >> 11) as f64 / (1_u64 << 53) as f64
+        share(self.trace)
     }
 
     /// Of a traceparent that we write.

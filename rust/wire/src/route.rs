@@ -6,6 +6,7 @@
 //! Paths are matched as sent, percent-encoded, and parameters decoded after: an escaped slash in
 //! a parameter cannot pick another route.
 use crate::head::Span;
+use std::cmp::Ordering;
 
 /// The most parameters that a pattern may have; they lie inline in every match.
 pub const MOST_PARAMS: usize = 8;
@@ -40,8 +41,13 @@ pub struct Router {
 #[derive(Default)]
 struct Tree {
     all: matchit::Router<usize>,
-    /// Those that are paths themselves, sorted. The tree would find them before any parameter.
+    /// Those that are paths themselves, sorted by their length first, which is all that most
+    /// comparisons need. The tree would find them before any parameter.
     plain: Vec<(Box<[u8]>, usize)>,
+}
+
+fn by_length(one: &[u8], other: &[u8]) -> Ordering {
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
 impl Tree {
@@ -49,14 +55,14 @@ impl Tree {
         self.all.insert(pattern, route)?;
         if !pattern.contains(['{', '}']) {
             let path = pattern.as_bytes();
-            let at = self.plain.partition_point(|(known, _)| &**known < path);
+            let at = self.plain.partition_point(|(known, _)| by_length(known, path).is_lt());
             self.plain.insert(at, (path.into(), route));
         }
         Ok(())
     }
 
     fn plain(&self, path: &[u8]) -> Option<usize> {
-        let found = self.plain.binary_search_by(|(known, _)| (**known).cmp(path));
+        let found = self.plain.binary_search_by(|(known, _)| by_length(known, path));
         found.ok().map(|at| self.plain[at].1)
     }
 }

@@ -48,6 +48,20 @@ struct B3<'a> {
     flags: Option<&'a [u8]>,
 }
 
+/// Whether a field of that name says anything of a trace; to be asked of every field, so the
+/// length comes first.
+pub fn is_ours(name: &[u8]) -> bool {
+    let among = |known: &[&[u8]]| known.iter().any(|known| name.eq_ignore_ascii_case(known));
+    match name.len() {
+        2 => among(&[b"b3"]),
+        7 => among(&[b"baggage"]),
+        10 => among(&[b"tracestate", b"x-b3-flags"]),
+        11 => among(&[b"traceparent", b"x-b3-spanid"]),
+        12 => among(&[b"x-b3-traceid", b"x-b3-sampled"]),
+        _ => false,
+    }
+}
+
 /// Reads the fields of a head, names in any case.
 pub fn read<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Carried {
     let (mut parents, mut parent) = (0, None);
@@ -285,6 +299,37 @@ impl Ratio {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_is_what_is_asked_for_by_name() {
+        let read_by = |name: &str| {
+            let b3 = [("x-b3-traceid", "1234567890123456"), ("x-b3-spanid", "1234567890123456")];
+            let fields: Vec<_> = match name {
+                "b3" => vec![("b3", "0")],
+                "baggage" => vec![("baggage", "a=b")],
+                "tracestate" => vec![("traceparent", W3C), ("tracestate", "a=b")],
+                "traceparent" => vec![("traceparent", W3C)],
+                "x-b3-sampled" | "x-b3-flags" => vec![(name, "1")],
+                _ => b3.to_vec(),
+            };
+            let without: Vec<_> = fields.iter().copied().filter(|it| it.0 != name).collect();
+            of(&fields) != of(&without)
+        };
+        for name in [
+            "b3",
+            "baggage",
+            "tracestate",
+            "x-b3-flags",
+            "traceparent",
+            "x-b3-spanid",
+            "x-b3-traceid",
+            "x-b3-sampled",
+        ] {
+            assert!(is_ours(name.as_bytes()) && read_by(name), "{name}");
+            assert!(is_ours(name.to_uppercase().as_bytes()), "{name}");
+        }
+        assert!(!is_ours(b"host") && !is_ours(b"user-agent") && !is_ours(b"connection"));
+    }
 
     const TRACE: u128 = 0x1234_5678_9012_3456_7890_1234_5678_9012;
     const SPAN: u64 = 0x1234_5678_9012_3456;

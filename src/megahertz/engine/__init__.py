@@ -22,7 +22,9 @@ from megahertz.engine.native import (
     Limiter,
     Link,
     LoadRun,
+    Loudness,
     Plane,
+    Quiet,
     Replay,
     Reply,
     Routes,
@@ -41,7 +43,17 @@ from megahertz.engine.owners import listeners
 from megahertz.engine.plane import RULES, look, make_visible, plane
 from megahertz.engine.processors import bind_inherited, bindings, nodes, usable
 from megahertz.engine.server import Server, Waiting
-from megahertz.engine.service import ANY, WEBSOCKET, Endpoint, Failed, Observer, Route, Service
+from megahertz.engine.service import (
+    ANY,
+    WEBSOCKET,
+    Endpoint,
+    Failed,
+    Observer,
+    Reserved,
+    Route,
+    Service,
+    Unheard,
+)
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import BACKLOG, bind, listen, places, queue_limit, url
 from megahertz.engine.statistics import ServerStatistics
@@ -77,12 +89,15 @@ __all__ = [
     "Limiter",
     "Link",
     "LoadRun",
+    "Loudness",
     "Notifier",
     "Observer",
     "Plane",
     "Question",
+    "Quiet",
     "Replay",
     "Reply",
+    "Reserved",
     "Route",
     "Routes",
     "Server",
@@ -96,6 +111,7 @@ __all__ = [
     "Tls",
     "TraceContext",
     "TraceSource",
+    "Unheard",
     "Waiting",
     "activated",
     "asgi_answer",

@@ -210,6 +210,7 @@ class Server:
                     body_bytes=route.body_bytes,
                     fallback=route.instead,
                     gate=route.gate,
+                    quiet=route.quiet,
                 )
             except ValueError as error:
                 raise BadRoute(f"{'/'.join(route.methods)} {route.pattern}: {error}") from error

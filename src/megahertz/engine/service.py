@@ -4,7 +4,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from megahertz.engine.native import Answer, Exchange, Gate
+from megahertz.engine.native import (
+    Answer,
+    Exchange,
+    Gate,
+    Loudness,
+    Quiet,
+    TraceContext,
+    TraceSource,
+)
 
 Endpoint = Callable[..., Awaitable[Any] | Any]
 """`endpoint(exchange)`, or `endpoint()` where the route is bare; gives a coroutine or a value."""
@@ -44,6 +52,7 @@ class Route:
         instead: the endpoint while the gate's breaker is open; never bare.
         gate: the rules that a request passes before its endpoint is called.
         handler: the user's own function behind the endpoint, for who looks at stacks.
+        quiet: the same without those who observe it, for requests of which they keep nothing.
     """
 
     methods: tuple[str, ...]
@@ -58,6 +67,7 @@ class Route:
     instead: Endpoint | None = None
     gate: Gate | None = None
     handler: Callable[..., Any] | None = None
+    quiet: Quiet | None = None
 
     @property
     def label(self) -> str:
@@ -76,6 +86,37 @@ class Observer(Protocol):
             route: as it is without this observer.
             failed: of the service; for who wants to know what an error is answered by.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """By what the engine tells the requests of which an observer keeps nothing.
+
+    Attributes:
+        source: draws the ids; what it samples is observed.
+        decides: whether other observers leave that to this one.
+        loudness: the share of which good answers are kept; None: of none.
+        ended: is told `(exchange, found, status, seconds)` of a request of which nothing was to be
+            kept, and that was answered with 400 or above.
+    """
+
+    source: TraceSource
+    decides: bool = False
+    loudness: Loudness | None = None
+    ended: Callable[[Exchange, TraceContext, int, float], object] | None = None
+
+
+@runtime_checkable
+class Reserved(Protocol):
+    """An observer that keeps nothing of most requests, and knows beforehand of which."""
+
+    def observe(self, route: Route, failed: Failed) -> Endpoint:
+        """As `Observer.observe`; called for the others alone."""
+        ...
+
+    def unheard(self, route: Route) -> Unheard:
+        """How to tell them."""
         ...
 
 

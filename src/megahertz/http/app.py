@@ -47,7 +47,7 @@ from megahertz.http.shared import Overrides, Shared
 from megahertz.http.signature import is_async
 from megahertz.http.state import State
 from megahertz.http.threads import Threads
-from megahertz.observe import SLO, Sampler
+from megahertz.observe import SLO, Sampler, observed
 from megahertz.types import Layer, Resource
 
 F = TypeVar("F", bound=ErrorHandler)
@@ -175,9 +175,8 @@ class App(Router):
         observers = [layer for layer in layers if isinstance(layer, Observer)]
         if not observers and not self._dressers():
             return None
-        return _around(
-            Route(methods=(ANY,), pattern="/", endpoint=self._unmatched), observers, self
-        )
+        route = Route(methods=(ANY,), pattern="/", endpoint=self._unmatched)
+        return observed(route, observers, self.failed).endpoint
 
     @property
     def refusals(self) -> Mapping[int, Answer]:
@@ -332,17 +331,7 @@ def _compiled(declared: Declared, around: Surroundings) -> Route:
     route = replace(route, path=declared.path)
     if declared.slo is not None and declared.slo.latency is not None and route.gate is not None:
         route.gate.aim(declared.slo.latency)
-    if not declared.observers:
-        return route
-    endpoint = _around(route, declared.observers, around.app)
-    return replace(route, endpoint=endpoint, bare=False)
-
-
-def _around(route: Route, observers: Sequence[Observer], app: App) -> Endpoint:
-    """The route's endpoint within what observes it, the outermost first."""
-    for observer in reversed(observers):
-        route = replace(route, endpoint=observer.observe(route, app.failed), bare=False)
-    return route.endpoint
+    return observed(route, declared.observers, around.app.failed)
 
 
 def _stems(

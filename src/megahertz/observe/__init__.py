@@ -12,6 +12,7 @@ from megahertz.observe.live import Scene, Snapshot, Worker, WorkerState, states
 from megahertz.observe.logger import Logger
 from megahertz.observe.logs import Logs, LogStatistics
 from megahertz.observe.metrics import exposition, scraped
+from megahertz.observe.observed import observed
 from megahertz.observe.otlp_json import spans_of
 from megahertz.observe.propagate import continued, extract, inject
 from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
@@ -62,6 +63,7 @@ __all__ = [
     "inject",
     "kept",
     "mermaid",
+    "observed",
     "probe",
     "scraped",
     "series",

@@ -18,7 +18,17 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar, Literal
 
-from megahertz.engine import Answer, Endpoint, Exchange, Failed, Route, TraceContext, TraceSource
+from megahertz.engine import (
+    Answer,
+    Endpoint,
+    Exchange,
+    Failed,
+    Loudness,
+    Route,
+    TraceContext,
+    TraceSource,
+    Unheard,
+)
 from megahertz.errors import BadSettings
 from megahertz.observe.current import CURRENT
 from megahertz.observe.lines import Record, console_line, json_line
@@ -90,6 +100,7 @@ class Logs:
         if capacity < 1:
             raise BadSettings(f"Logs(capacity={capacity!r}): at least 1")
         self._sampling = sampling or Sampling()
+        self._loudness = Loudness(self._sampling.loud)
         self._access = access
         line = json_line if format == "json" else console_line
         hidden = Secrets(secrets)
@@ -107,6 +118,7 @@ class Logs:
     @sampling.setter
     def sampling(self, value: Sampling) -> None:
         self._sampling = value
+        self._loudness.set(value.loud)
         if self._entered:
             logging.getLogger().setLevel(value.least)
 
@@ -209,6 +221,22 @@ class Logs:
 
         return logged if self._access else bound
 
+    def unheard(self, route: Route) -> Unheard:
+        """Good answers are kept of a share of requests alone."""
+        if not self._access:
+            return Unheard(self._source)
+        return Unheard(self._source, loudness=self._loudness, ended=self._unquiet)
+
+    def _unquiet(
+        self, exchange: Exchange, found: TraceContext, status: int, seconds: float
+    ) -> None:
+        """Of a request that was to be quiet, and has failed."""
+        broken = exchange.status is not None and exchange.status < 400
+        level = logging.ERROR if broken else _level(status)
+        if self._sampling.takes(level, found):
+            status = exchange.status or status
+            self._access_record(level, exchange, exchange.peer, status, seconds, broken, found)
+
     def _ending(self, exchange: Exchange, began: float, peer: Peer) -> Done:
         return partial(self._answered, exchange, began, peer)
 
@@ -228,15 +256,28 @@ class Logs:
             level = logging.ERROR
         if not sampling.takes(level, found):
             return
-        peer = peer or exchange.peer
+        broken = broken and not isinstance(error, asyncio.CancelledError)
+        peer, seconds = peer or exchange.peer, clock() - began
+        self._access_record(level, exchange, peer, status, seconds, broken, found)
+
+    def _access_record(
+        self,
+        level: int,
+        exchange: Exchange,
+        peer: Peer,
+        status: int | None,
+        seconds: float,
+        broken: bool,
+        found: TraceContext | None,
+    ) -> None:
         fields = {
             "method": exchange.method,
             "path": exchange.path,
             "status": status,
-            "seconds": round(clock() - began, 6),
+            "seconds": round(seconds, 6),
             "client": None if peer is None else peer[0],
         }
-        if broken and not isinstance(error, asyncio.CancelledError):
+        if broken:
             fields["broken"] = True
         self._keep(level, "request", "access", fields, None, found)
 

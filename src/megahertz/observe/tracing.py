@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from megahertz.engine import Endpoint, Exchange, Failed, Route, TraceSource
+from megahertz.engine import Endpoint, Exchange, Failed, Route, TraceSource, Unheard
 from megahertz.errors import BadSettings
 from megahertz.observe.collector import exporter_of, missing
 from megahertz.observe.current import CURRENT
@@ -105,6 +105,10 @@ class Tracing:
 
         endpoint.traces = True  # type: ignore[attr-defined]
         return endpoint
+
+    def unheard(self, route: Route) -> Unheard:
+        """All that is not recorded is nobody's business but its handler's."""
+        return Unheard(self._silent if route.path in self._skip else self._source, decides=True)
 
     async def __aenter__(self) -> "Tracing":
         """Becomes the provider of OpenTelemetry's API where the process has none yet."""
