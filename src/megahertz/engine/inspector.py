@@ -240,7 +240,9 @@ def _asked(pid: int, line: bytes) -> socket.socket | BackendError:
         sock.connect(_address(pid))
         if who(sock)[0] != pid:
             raise OSError("somebody else listens under its name")
-        sock.sendall(line)
+        # Who answers no one of ours has closed already, perhaps: what it says is read, or nothing.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(line)
     except OSError as error:
         sock.close()
         return BackendError(f"process {pid} cannot be looked into: {error.strerror or error}")
