@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 PATIENCE = 60.0
+TRIES = 5
 
 
 class Cluster:
@@ -16,9 +17,20 @@ class Cluster:
 
     def __init__(self, program: str, folder: Path) -> None:
         self._program, self._folder = program, folder
-        self.ports = _free(6)
-        self._processes = {port: self._start(port) for port in self.ports}
-        self._form()
+        for _ in range(TRIES):
+            self.ports = _free(6)
+            self._processes = {port: self._start(port) for port in self.ports}
+            if all(self._answers(port) for port in self.ports):
+                self._form()
+                return
+            self.end()
+        pytest.fail("redis-server did not start on any of the ports that were free")
+
+    def _answers(self, port: int) -> bool:
+        """Whether it runs; not where somebody else took its port meanwhile."""
+        ended = self._processes[port].poll
+        _until(lambda: ended() is not None or self.ask(port, "PING") == "PONG")
+        return ended() is None
 
     def _start(self, port: int) -> subprocess.Popen:
         folder = self._folder / str(port)
@@ -31,8 +43,6 @@ class Cluster:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     def _form(self) -> None:
-        for port in self.ports:
-            _until(lambda port=port: self.ask(port, "PING") == "PONG")
         masters, replicas = self.ports[:3], self.ports[3:]
         bounds = [0, 5461, 10923, 16384]
         for index, port in enumerate(masters):
