@@ -152,3 +152,31 @@ async def app(scope, receive, send):
 def test_an_address_that_is_none_is_refused(serve, tmp_path, wrong):
     served = serve("shop:app", "--port", "0", "--metrics", wrong)
     assert served.process.wait(20) in (1, 2, 3)
+
+
+COUNTED = """
+from prometheus_client import Counter
+from megahertz import App
+
+sold = Counter("orders_sold", "Sold.")
+app = App()
+
+@app.get("/sell")
+async def sell() -> None:
+    sold.inc()
+"""
+
+
+def test_the_programs_own_counters_of_all_workers_are_told_there(serve, tmp_path):
+    (tmp_path / "sold.py").write_text(COUNTED)
+    folder = tmp_path / "counts"
+    folder.mkdir()
+    options = ("--port", "0", "--workers", "2", "--metrics", "127.0.0.1:0")
+    served = serve("sold:app", *options, PROMETHEUS_MULTIPROC_DIR=str(folder))
+    where = re.search(r"http\S+/metrics", served.process.stderr.readline())[0]
+    served.wait_for_url()
+    for _ in range(20):
+        served.get("/sell")
+
+    assert scrape(where)["orders_sold_total",] == 20
+    assert served.end() == 0

@@ -82,11 +82,16 @@ def of_users(*, openmetrics: bool = False) -> bytes:
     """Metrics that the program has made by `prometheus_client`, as it makes them known itself.
 
     Of several workers they are those of the one that is asked, unless PROMETHEUS_MULTIPROC_DIR
-    names a folder (its documentation, "Multiprocess Mode").
+    names a folder (its documentation, "Multiprocess Mode"): then any process tells those of all,
+    also a supervisor, which has not imported the program.
     """
     shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
     client: Any = sys.modules.get("prometheus_client")
-    if client is None:
+    if client is None and not shared:
+        return b""
+    try:
+        import prometheus_client as client
+    except ImportError:
         return b""
     registry = client.REGISTRY
     if shared:

@@ -82,9 +82,11 @@ class Sampler:
 
         def run() -> None:
             nonlocal due
-            call(self._clock() - due)
-            due = self._clock() + seconds
-            self._timers[place] = loop.call_later(seconds, run)
+            try:
+                call(self._clock() - due)
+            finally:  # what fails is told by the loop, and tried again
+                due = self._clock() + seconds
+                self._timers[place] = loop.call_later(seconds, run)
 
         self._timers.append(loop.call_later(seconds, run))
 

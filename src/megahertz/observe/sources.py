@@ -1,8 +1,11 @@
 """Pools and queues that tell figures of themselves: whoever is made says so once, by `tells`."""
 
+import logging
 from collections.abc import Iterable
 from typing import Protocol
 from weakref import WeakSet
+
+log = logging.getLogger("megahertz")
 
 
 class Source(Protocol):
@@ -45,7 +48,7 @@ class Sums:
         told: dict[str, float] = {}
         seen: dict[tuple[int, str], float] = {}
         for source in list(SOURCES):
-            for name, value in source.figures():
+            for name, value in self._figures(source):
                 told[name] = told.get(name, 0.0) + value
                 if is_counter(name):
                     seen[id(source), name] = value
@@ -56,6 +59,16 @@ class Sums:
         for name, past in self._past.items():
             told[name] = told.get(name, 0.0) + past
         return told
+
+    @staticmethod
+    def _figures(source: Source) -> list[tuple[str, float]]:
+        """One that raises is left out from then on: the others are to be told."""
+        try:
+            return list(source.figures())
+        except Exception:
+            log.exception("%r tells no figures any more", source)
+            SOURCES.discard(source)
+            return []
 
 
 def series(name: str, **labels: str) -> str:
