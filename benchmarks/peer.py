@@ -68,7 +68,8 @@ def peers() -> dict[str, Peer]:
         *_ours("ours", ""),
         *(_client(client, *packages) for client, packages in CLIENTS.items()),
     ]
-    listed += [*_ours("open", "open on "), *_ours("governed", "governed on ")]
+    for name in ("open", "governed", "observed"):
+        listed += _ours(name, f"{name} on ")
     for name, module in (
         ("ASGI", "asgi"),
         ("Starlette", "on_starlette"),

@@ -143,6 +143,14 @@ _LISTED = (
         seconds=2.0,
     ),
     Work(
+        "observed",
+        "GET / with metrics, 1 % of traces and sampled logs, and with none",
+        (HELLO,),
+        (FLOOR, "fasthttp", *(f"{name} on {it}" for name in ("open", "observed") for it in OURS)),
+        rounds=7,
+        seconds=2.0,
+    ),
+    Work(
         "file",
         "a file of 64 KiB",
         (Ask("/files/64k.bin", answer=BLOB),),
