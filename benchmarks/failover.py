@@ -32,6 +32,7 @@ FULL = 0.9
 BEFORE = 4.0
 """Seconds of the rate before the fault; those of the first quarter are left out."""
 PATIENCE = 60.0
+SETTINGS = ("--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0")
 
 
 class Load:
@@ -135,6 +136,10 @@ async def measured(port: int, kind: str) -> dict[str, Any]:
     """One fault."""
     rows = told(port, "CLUSTER", "NODES").splitlines()
     ports = [int(row.split()[1].split("@")[0].rpartition(":")[2]) for row in rows if "@" in row]
+    # A replica that has not had its master's data yet can never take over from it.
+    await _until(
+        lambda: not any("link_status:down" in told(p, "INFO", "replication") for p in ports)
+    )
     victim = next(p for p in ports if "role:master" in told(p, "INFO", "replication"))
     nodes = [("127.0.0.1", each) for each in ports]
     async with RedisCluster("127.0.0.1", port, nodes=nodes, timeout=1.0, patience=30.0) as redis:
@@ -164,7 +169,7 @@ async def _each(rounds: int) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FAULTS}
     for kind in FAULTS:
         for _ in range(rounds):
-            with cluster("--cluster-node-timeout", "2000") as place:
+            with cluster(*SETTINGS) as place:
                 found[kind].append(await measured(int(place["BENCH_CLUSTER"]), kind))
     return found
 

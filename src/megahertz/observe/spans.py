@@ -5,7 +5,7 @@ Attributes are those of its stable HTTP conventions (opentelemetry.io/docs/specs
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -101,7 +101,7 @@ class Spans:
                 f"{method(exchange, route)} {route.path}".rstrip(),
                 parent,
                 SpanKind.SERVER,
-                dict(self._attributes(exchange, route)),
+                self._attributes(exchange, route),
             )
         finally:
             CHOSEN.reset(token)
@@ -109,22 +109,24 @@ class Spans:
         context.attach(trace.set_span_in_context(span, parent))
         return span
 
-    def _attributes(self, exchange: Exchange, route: Route) -> Iterable[tuple[str, Any]]:
+    def _attributes(self, exchange: Exchange, route: Route) -> dict[str, Any]:
         known = method(exchange, route)
-        yield "http.request.method", known
+        found = {
+            "http.request.method": known,
+            "url.scheme": "https" if exchange.secure else "http",
+            "url.path": exchange.raw_path.decode("latin-1"),
+            "network.protocol.version": exchange.version,
+        }
         if known == "_OTHER":
-            yield "http.request.method_original", exchange.method
-        yield "url.scheme", "https" if exchange.secure else "http"
-        yield "url.path", exchange.raw_path.decode("latin-1")
+            found["http.request.method_original"] = exchange.method
         if exchange.query:
-            yield "url.query", self._secrets.query(exchange.query.decode("latin-1"))
+            found["url.query"] = self._secrets.query(exchange.query.decode("latin-1"))
         if route.path:
-            yield "http.route", route.path
-        yield "network.protocol.version", exchange.version
-        yield from _addresses(exchange)
+            found["http.route"] = route.path
         agent = exchange.header("user-agent")
         if agent is not None:
-            yield "user_agent.original", agent
+            found["user_agent.original"] = agent
+        return found | _addresses(exchange)
 
 
 METHODS = frozenset(
@@ -140,18 +142,19 @@ def method(exchange: Exchange, route: Route) -> str:
     return exchange.method if exchange.method in METHODS else "_OTHER"
 
 
-def _addresses(exchange: Exchange) -> Iterable[tuple[str, Any]]:
-    host, _, port = (exchange.header("host") or "").rpartition(":")
-    if not host or not port.isdigit():
-        host, port = exchange.header("host") or "", ""
-    if host:
-        yield "server.address", host
-    if port:
-        yield "server.port", int(port)
+def _addresses(exchange: Exchange) -> dict[str, Any]:
+    """Without `client.port`, which the conventions leave to who asks for it."""
+    found: dict[str, Any] = {}
+    asked = exchange.header("host") or ""
+    host, _, port = asked.rpartition(":")
+    if host and port.isdigit():
+        found |= {"server.address": host, "server.port": int(port)}
+    elif asked:
+        found["server.address"] = asked
     peer = exchange.peer
     if peer is not None:
-        yield "client.address", peer[0]
-        yield "client.port", peer[1]
+        found["client.address"] = peer[0]
+    return found
 
 
 def _exemplify(done: Done, gate: Gate, span: Span, began: int, *how: Any) -> None:
