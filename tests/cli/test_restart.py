@@ -135,6 +135,17 @@ class Chatter(threading.Thread):
         self.join(20)
 
 
+def interrupt(process):
+    """Ctrl-C, as often as a person presses it: one that meets a destructor is lost to Python."""
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+            return
+    process.kill()
+    process.wait()
+
+
 def test_ten_hot_restarts_under_load_fail_nobody(shop, tmp_path):
     served = shop("--workers", "2")
     port = Port(served)
@@ -156,8 +167,7 @@ def test_ten_hot_restarts_under_load_fail_nobody(shop, tmp_path):
     finally:
         for chatter in chatters:
             chatter.end()
-        load.send_signal(signal.SIGINT)
-        load.wait(20)
+        interrupt(load)
 
     assert len(pids) == 10
     result = json.loads(report.read_text())
