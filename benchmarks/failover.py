@@ -20,8 +20,8 @@ from typing import Any
 
 import click
 
-from benchmarks.build import Missing, is_release
-from benchmarks.result import about, said, save
+from benchmarks.build import Missing
+from benchmarks.result import about, said, tell
 from benchmarks.store import cluster, told
 from megahertz.backends import RedisCluster
 from megahertz.errors import BackendError
@@ -209,11 +209,7 @@ def main(rounds: int, keep: bool) -> None:
         found = {**about("failover"), "rounds": rounds, "faults": asyncio.run(_each(rounds))}
     except Missing as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(table(found)))
-    if keep and not is_release():
-        raise click.ClickException("not saved: `make install` first, for a release build")
-    if keep:
-        click.echo(save(found))
+    tell(found, table(found), keep=keep)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ from typing import Any
 import click
 import trustme
 
-from benchmarks.build import is_release
 from benchmarks.peer import Peer
-from benchmarks.result import about, said, save, spreads
+from benchmarks.result import about, said, spreads, tell
 from benchmarks.server import Server, started
 from megahertz.load import pair, pinned
 
@@ -183,11 +182,7 @@ def table(found: Any) -> list[str]:
 def main(count: int, requests: int, keep: bool) -> None:
     """CPU and time of a request by TLS, whole, resumed and kept."""
     found = measure(count, requests)
-    click.echo("\n".join(table(found)))
-    if keep and not is_release():
-        raise click.ClickException("not saved: `make install` first, for a release build")
-    if keep:
-        click.echo(save(found))
+    tell(found, table(found), keep=keep)
 
 
 if __name__ == "__main__":

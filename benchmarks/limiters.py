@@ -24,8 +24,8 @@ import pyrate_limiter
 from litestar.middleware.rate_limit import RateLimitConfig, RateLimitMiddleware
 from litestar.stores.memory import MemoryStore
 
-from benchmarks.build import ROOT, Missing, is_release
-from benchmarks.result import about, said, save, spreads
+from benchmarks.build import ROOT, Missing
+from benchmarks.result import about, said, spreads, tell
 from megahertz.govern import GCRA, LeakyBucket, Limiter, SlidingWindow, TokenBucket
 
 MOST = 1000
@@ -211,11 +211,7 @@ def main(count: int, calls: int, keep: bool) -> None:
         found = measure(count, calls)
     except Missing as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(table(found)))
-    if keep and not is_release():
-        raise click.ClickException("not saved: `make install` first, for a release build")
-    if keep:
-        click.echo(save(found))
+    tell(found, table(found), keep=keep)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,9 @@ from typing import Any
 
 import click
 
-from benchmarks.build import is_release
 from benchmarks.generator import load
 from benchmarks.peer import Peer
-from benchmarks.result import about, said, save, spreads
+from benchmarks.result import about, said, spreads, tell
 from benchmarks.server import started
 from benchmarks.work import Ask, Point
 from megahertz.load import pair, pinned
@@ -143,11 +142,7 @@ def main(rounds: int, seconds: float, keep: bool, alone: bool) -> None:
             click.echo(f"{name:<20}{nanoseconds:8,.0f} ns")
         return
     found = measure(rounds, seconds)
-    click.echo("\n".join(table(found)))
-    if keep and not is_release():
-        raise click.ClickException("not saved: `make install` first, for a release build")
-    if keep:
-        click.echo(save(found))
+    tell(found, table(found), keep=keep)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
-from benchmarks.build import ROOT, Missing, is_release, tool
+from benchmarks.build import ROOT, Missing, tool
 from benchmarks.caller import BURST, INSTANCES
-from benchmarks.result import about, said, save
+from benchmarks.result import about, said, tell
 from benchmarks.server import free_port
 
 WARM = 1.5
@@ -153,11 +153,7 @@ def main(rate: float, seconds: float, keep: bool) -> None:
     method = {"rate": rate, "seconds": seconds}
     figures = judged(course, told, rate)
     found = {**about("redis-limits"), "method": method, "figures": figures}
-    click.echo("\n".join(table(found)))
-    if keep and not is_release():
-        raise click.ClickException("not saved: `make install` first, for a release build")
-    if keep:
-        click.echo(save(found))
+    tell(found, table(found), keep=keep)
 
 
 if __name__ == "__main__":

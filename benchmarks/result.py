@@ -4,11 +4,14 @@ import json
 import os
 import statistics
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
+
+from benchmarks.build import is_release
 from benchmarks.method import Points
 from benchmarks.peer import peers
 from benchmarks.work import Work
@@ -69,6 +72,20 @@ def save(found: Found, folder: Path = FOLDER) -> Path:
     file = folder / f"{found['work']}-{found['when'][:19].replace(':', '')}.json"
     file.write_text(json.dumps(found, indent=1) + "\n")
     return file
+
+
+def tell(found: Found, lines: Iterable[str], *, keep: bool) -> None:
+    """Shows a result, and writes it where that is wanted.
+
+    Raises:
+        ClickException: it was to be kept, and is none of a release build.
+    """
+    click.echo("\n".join(lines))
+    if not keep:
+        return
+    if not is_release():
+        raise click.ClickException("not saved: `make install` first, for a release build")
+    click.echo(save(found))
 
 
 def newest(name: str, folder: Path = FOLDER) -> Found | None:

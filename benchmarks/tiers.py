@@ -20,9 +20,9 @@ from typing import Any
 
 import click
 
-from benchmarks.build import Missing, is_release
+from benchmarks.build import Missing
 from benchmarks.hits import zipf
-from benchmarks.result import about, said, save, spreads
+from benchmarks.result import about, said, spreads, tell
 from benchmarks.store import store
 from megahertz.backends import Redis
 from megahertz.cache import ARC, LRU, Cached, Remote, Sharded, Tiers, cached
@@ -246,11 +246,7 @@ def main(rounds: int, calls: int, requests: int, keep: bool) -> None:
         found = measure(rounds, calls, requests)
     except Missing as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(table(found)))
-    if keep and not is_release():
-        raise click.ClickException("not saved: `make install` first, for a release build")
-    if keep:
-        click.echo(save(found))
+    tell(found, table(found), keep=keep)
 
 
 if __name__ == "__main__":

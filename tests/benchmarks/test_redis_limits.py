@@ -4,7 +4,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import redis_limits
+from benchmarks import redis_limits, result
 from benchmarks.build import Missing
 from benchmarks.caller import call
 from benchmarks.redis_limits import Course, judged, table
@@ -66,7 +66,7 @@ def test_a_run_is_a_table(monkeypatch):
     assert ran.exit_code == 0
     assert "| Redis back | 1,000.0 | 1,000 |" in ran.output
     assert "500 ms after it answered" in ran.output
-    monkeypatch.setattr(redis_limits, "is_release", lambda: False)
+    monkeypatch.setattr(result, "is_release", lambda: False)
     assert "make install" in CliRunner().invoke(redis_limits.main, ["--save"]).output
 
 

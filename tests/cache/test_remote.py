@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -11,15 +11,7 @@ import pytest
 from megahertz.backends import Redis, RedisCluster
 from megahertz.cache import LRU, Remote, Tiers, cached
 from megahertz.errors import BackendError, BadSettings, ConnectError, DeadlineExceeded, Misused
-
-PATIENCE = 30.0
-
-
-@pytest.fixture(scope="module")
-def module_redis(new_redis):
-    server = new_redis()
-    yield server
-    server.stop()
+from tests.cache.remotes import heard, remotes, until
 
 
 class Row(msgspec.Struct):
@@ -46,27 +38,15 @@ class Database:
 @asynccontextmanager
 async def workers(url, load, count=2, *, remote=None, client=None, **options):
     """As many caches of one name, each with a client of its own, that hear each other."""
-    remote = {"timeout": PATIENCE, "heartbeat": PATIENCE, **(remote or {})}  # the machine is busy
-    async with AsyncExitStack() as stack:
+    async with remotes(url, count, remote=remote, client=client) as pairs:
         found = []
-        for _ in range(count):
-            redis = await stack.enter_async_context(Redis.from_url(url, **(client or {})))
-            level = await stack.enter_async_context(Remote(redis, **remote))
+        for redis, level in pairs:
             settings = {"ttl": 60, "name": "row", "type": Any, "remote": level, **options}
             found.append(Tiers(load, **settings))
             found[-1].redis, found[-1].remote = redis, level
         await found[0].redis.flushall()
-        async with asyncio.timeout(PATIENCE):
-            for tiers in found:
-                await tiers.remote.hears()
+        await heard(*(tiers.remote for tiers in found))
         yield found
-
-
-async def until(condition):
-    """Nobody tells a test what another worker has heard: it is asked."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 async def test_what_one_has_loaded_others_find(module_redis):

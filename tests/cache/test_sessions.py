@@ -1,7 +1,7 @@
 """Where sessions are kept: what a store has to do, and Redis with several workers."""
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -9,39 +9,20 @@ from megahertz.backends import Redis
 from megahertz.cache import MemorySessions, RedisSessions, Remote, new_token
 from megahertz.clock import Manual
 from megahertz.errors import BackendError, BadSettings
-
-PATIENCE = 30.0
-
-
-@pytest.fixture(scope="module")
-def module_redis(new_redis):
-    server = new_redis()
-    yield server
-    server.stop()
+from tests.cache.remotes import heard, remotes, until
 
 
 @asynccontextmanager
 async def machines(url, count=2, *, remote=None, client=None, **options):
     """As many stores, each with a client of its own, that hear each other."""
-    remote = {"timeout": PATIENCE, "heartbeat": PATIENCE, **(remote or {})}  # the machine is busy
-    async with AsyncExitStack() as stack:
+    async with remotes(url, count, remote=remote, client=client) as pairs:
         found = []
-        for _ in range(count):
-            redis = await stack.enter_async_context(Redis.from_url(url, **(client or {})))
-            level = await stack.enter_async_context(Remote(redis, **remote))
+        for redis, level in pairs:
             store = RedisSessions(level, **options)
             store.redis, store.remote = redis, level
             found.append(store)
-        async with asyncio.timeout(PATIENCE):
-            for store in found:
-                await store.remote.hears()
+        await heard(*(store.remote for store in found))
         yield found
-
-
-async def until(condition):
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 @pytest.fixture(params=["memory", "redis", "decoding", "RESP2"])

@@ -1,11 +1,7 @@
 """Metrics over OTLP: what a collector is told, all of it or what was added."""
 
-import gzip
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import grpc
 import pytest
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as told
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as service
@@ -22,6 +18,7 @@ from megahertz.observe.export import leads
 from megahertz.observe.families import NAMED, ROUTES
 from megahertz.observe.otlp import Conversion, name_of
 from megahertz.testing import Client
+from tests.observe.otlp import over_grpc, over_http
 
 
 class Collector:
@@ -41,42 +38,17 @@ class Collector:
 @pytest.fixture
 def by_http():
     collector = Collector()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            body = gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body
-            assert self.path == "/v1/metrics"
-            collector.take(told.ExportMetricsServiceRequest.FromString(body))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_): ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield collector, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    parse = told.ExportMetricsServiceRequest.FromString
+    with over_http("/v1/metrics", lambda body: collector.take(parse(body))) as address:
+        yield collector, address
 
 
 @pytest.fixture
 def by_grpc():
     collector = Collector()
-
-    class Service(service.MetricsServiceServicer):
-        def Export(self, request, context):
-            collector.take(request)
-            return told.ExportMetricsServiceResponse()
-
-    server = grpc.server(ThreadPoolExecutor(2))
-    service.add_MetricsServiceServicer_to_server(Service(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield collector, f"grpc://127.0.0.1:{port}"
-    server.stop(0).wait()
+    add, answer = service.add_MetricsServiceServicer_to_server, told.ExportMetricsServiceResponse
+    with over_grpc(add, service.MetricsServiceServicer, collector.take, answer) as address:
+        yield collector, address
 
 
 @pytest.mark.parametrize("way", ["by_http", "by_grpc"])

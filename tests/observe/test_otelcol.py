@@ -16,8 +16,8 @@ import pytest
 from opentelemetry import trace
 
 from megahertz import App
-from megahertz.observe import MetricsExport, Tracing, calling
-from megahertz.testing import Client
+from megahertz.observe import MetricsExport, Tracing
+from tests.observe.otlp import chained
 
 ROOT = Path(__file__).parents[2]
 OTELCOL = ROOT / ".venv-collector/otelcol"
@@ -120,21 +120,9 @@ def test_a_trace_through_two_services_and_their_metrics_arrive(way, collector, m
     front = App(layers=[tracing], metrics_url="/metrics", resources=[export])
     back = App(layers=[Tracing(exporter=address, service="back")])
 
-    @back.get("/stock/{sku}")
-    async def stock(sku: int) -> int:
-        return sku
-
-    with Client(back) as behind:
-
-        @front.get("/items/{sku}")
-        def item(sku: int) -> int:
-            url, headers = f"http://127.0.0.1:{behind.port}/stock/{sku}", {}
-            with calling("GET", url, headers):
-                return behind.get(f"/stock/{sku}", headers=headers).json()
-
-        with Client(front) as client:
-            for sku in range(20):
-                assert client.get(f"/items/{sku}").json() == sku
+    with chained(front, back) as client:
+        for sku in range(20):
+            assert client.get(f"/items/{sku}").json() == sku
 
     # Three of each request, none lost and none twice.
     until(lambda: len(each(told())) >= 60)

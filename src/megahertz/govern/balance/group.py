@@ -163,13 +163,13 @@ class Group:
             self._unsettled.add(peer.instance.name)
 
     def _may_leave(self, peer: Peer) -> bool:
+        if peer.instance.backup:
+            return True
         seats = [seat for seat in self._seats.values() if not seat.peer.instance.backup]
         whole = sum(seat.peer.instance.weight for seat in seats)
         out = sum(
             seat.peer.instance.weight for seat in seats if seat.condition.out_until is not None
         )
-        if peer.instance.backup:
-            return True
         return out + peer.instance.weight <= whole * self._health.most_out
 
     def covers(self, error: BaseException | None) -> bool | None:
