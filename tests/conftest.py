@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import cluster
+
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("fast", derandomize=True, deadline=None, suppress_health_check=QUIET)
 settings.register_profile("slow", max_examples=5000, deadline=None, suppress_health_check=QUIET)
@@ -138,5 +140,38 @@ def new_redis():
 def redis_server(new_redis):
     """A running server."""
     server = new_redis()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory):
+    """A member that nobody harms; tests use keys of their own."""
+    server = cluster.Etcd(tmp_path_factory.mktemp("etcd"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def new_etcd(tmp_path):
+    """Starts a member of a test's own."""
+    started = []
+
+    def start(*arguments: str, scheme: str = "http") -> cluster.Etcd:
+        folder = tmp_path / f"etcd-{len(started)}"
+        folder.mkdir()
+        started.append(cluster.Etcd(folder, *arguments, scheme=scheme))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.resume()
+        server.kill()
+
+
+@pytest.fixture
+def toxiproxy():
+    """A running one."""
+    server = cluster.Toxiproxy()
     yield server
     server.stop()

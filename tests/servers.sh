@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), Redis (rooms
 # over machines), Autobahn (WebSocket) and HAProxy (WebSocket over HTTP/2), wrk and valgrind (benchmarks), Chromium (pages with plots), systemd-socket-activate,
-# promtool (metrics, alerts), tc and ip (faults of the network).
+# promtool (metrics, alerts), tc and ip (faults of the network), etcd, NATS and toxiproxy (programs.sh).
 # Installs what is missing where that is possible, and otherwise says the command.
 set -euo pipefail
 
 "$(dirname "$0")/autobahn.sh"
+"$(dirname "$0")/programs.sh"
 
 missing=()
 command -v strace >/dev/null || missing+=(strace)

@@ -22,7 +22,8 @@
     │  ├─ WriteError
     │  └─ RemoteError
     │     ├─ Poisoned               a record that can never be stored
-    │     └─ ReplyError             an error reply of Redis
+    │     ├─ ReplyError             an error reply of Redis
+    │     └─ Compacted              history that etcd no longer has
     ├─ Conflict                     the state of the world is not what you thought
     │  ├─ CompareFailed
     │  ├─ SagaFailed
@@ -224,6 +225,20 @@ class ReplyError(RemoteError):
     def kind(self) -> str:
         """The first of them, which says what it is: `WRONGTYPE`, `NOSCRIPT`, `MOVED`, `ERR`."""
         return str(self).split(" ", 1)[0]
+
+
+class Compacted(RemoteError):
+    """The history that was asked for is gone: read the present afresh, and go on from there.
+
+    Attributes:
+        revision: the oldest one that is still there; 0 where nobody said.
+    """
+
+    code = "backend.compacted"
+
+    def __init__(self, message: str, revision: int = 0) -> None:
+        super().__init__(message)
+        self.revision = revision
 
 
 class Conflict(MegahertzError):

@@ -1,5 +1,6 @@
 """Clients of outside systems, thin over well-kept libraries."""
 
+from megahertz.backends.etcd import Etcd
 from megahertz.backends.postgres import PostgresSink
 from megahertz.backends.redis import PubSub, Redis, RedisBroker, RedisCluster, Script, Sentinel
 from megahertz.backends.redis_laws import Law, RedisLaws, Rule, rule
@@ -7,6 +8,7 @@ from megahertz.backends.sink import Sink
 from megahertz.backends.sqlite import SQLiteSink
 
 __all__ = [
+    "Etcd",
     "Law",
     "PostgresSink",
     "PubSub",
