@@ -23,7 +23,9 @@
     │  └─ RemoteError
     │     ├─ Poisoned               a record that can never be stored
     │     ├─ ReplyError             an error reply of Redis
-    │     └─ Compacted              history that etcd no longer has
+    │     ├─ Compacted              history that etcd no longer has
+    │     ├─ StatusError            an HTTP answer of 400 or more
+    │     └─ BadAnswer              an answer that is not what was agreed on
     ├─ Conflict                     the state of the world is not what you thought
     │  ├─ CompareFailed
     │  ├─ SagaFailed
@@ -239,6 +241,29 @@ class Compacted(RemoteError):
     def __init__(self, message: str, revision: int = 0) -> None:
         super().__init__(message)
         self.revision = revision
+
+
+class StatusError(RemoteError):
+    """A service answered with a status of 400 or more: `response.raise_for_status()`.
+
+    Args:
+        message: whose answer to what.
+        status_code: of the answer.
+        response: the answer itself.
+    """
+
+    code = "backend.status"
+
+    def __init__(self, message: str, *, status_code: int, response: Any = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.response = response
+
+
+class BadAnswer(RemoteError):
+    """An answer that is not what was agreed on: its fields, its coding, its size, its redirects."""
+
+    code = "backend.answer"
 
 
 class Conflict(MegahertzError):

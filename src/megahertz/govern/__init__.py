@@ -1,5 +1,6 @@
 """Deadlines, limits, breakers: what stands between a request and its handler, and around calls."""
 
+from megahertz.govern.balance import Group, Instance, Probe, Prober
 from megahertz.govern.breaker import AdaptiveBreaker, Breaker, BreakerStatistics
 from megahertz.govern.budget import BudgetStatistics, RetryBudget
 from megahertz.govern.bulkhead import Bulkhead, BulkheadStatistics
@@ -22,6 +23,7 @@ from megahertz.govern.refusal import ORDER, remembered
 from megahertz.govern.retry import UNDONE, Attempt, Retry, RetryStatistics
 from megahertz.govern.shed import Shed
 from megahertz.govern.timeout import Timeout
+from megahertz.govern.upstream import Upstream, UpstreamStatistics
 
 __all__ = [
     "GCRA",
@@ -37,13 +39,17 @@ __all__ = [
     "Bulkhead",
     "BulkheadStatistics",
     "Fallback",
+    "Group",
     "Guard",
     "Hedge",
     "HedgeStatistics",
+    "Instance",
     "LeakyBucket",
     "LimitStatistics",
     "Limiter",
     "Policy",
+    "Probe",
+    "Prober",
     "RedisScope",
     "RedisStatistics",
     "Retry",
@@ -54,6 +60,8 @@ __all__ = [
     "Stale",
     "Timeout",
     "TokenBucket",
+    "Upstream",
+    "UpstreamStatistics",
     "is_native",
     "remembered",
     "set_gate",

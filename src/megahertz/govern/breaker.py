@@ -17,8 +17,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from megahertz.clock import Clock
 from megahertz.context import EXPIRED, cancel_reason
@@ -31,6 +32,7 @@ from megahertz.errors import (
     HTTPError,
     Misused,
     Refused,
+    StatusError,
 )
 from megahertz.govern import planes
 from megahertz.govern.fallback import Fallback
@@ -74,7 +76,8 @@ class Breaker(Block):
         open: seconds without calls, then one probe (Hystrix: 5; the reports: 2).
         window: seconds that are looked at (Hystrix: 10).
         on: which errors are failures: classes, or a function of the error; without it all but
-            answers (`HTTPError` below 500, `Conflict`) and bugs of the caller's (`Misused`).
+            answers (`HTTPError`, `StatusError` below 500, `Conflict`) and bugs of the caller's
+            (`Misused`).
         scope: "worker" counts in this process, "machine" in all of its workers together.
         name: what makes it the same breaker in other processes; its numbers where left out.
         fallback: what is answered instead: a value, a function of the arguments (of a route: of
@@ -129,6 +132,13 @@ class Breaker(Block):
     def _rule(self) -> dict[str, float]:
         return {"failures": self.failures}
 
+    def sibling(self, number: int) -> Self:
+        """Another one with the same rules, which counts by itself, in this process."""
+        found = copy(self)
+        found._own, found._inside = None, {}
+        found.name, found.scope = f"{self.name} {number}", "worker"
+        return found
+
     def join(self, plane: Plane) -> None:
         """As a guard, counts in `plane` from now on, with every breaker of that name there.
 
@@ -170,7 +180,7 @@ class Breaker(Block):
     def _is_failure(self, error: Exception) -> bool:
         on = self._on
         if on is None:
-            if isinstance(error, HTTPError):
+            if isinstance(error, HTTPError | StatusError):
                 return error.status_code >= 500
             return not isinstance(error, (Conflict, Misused))
         return isinstance(error, on) if isinstance(on, tuple) else on(error)

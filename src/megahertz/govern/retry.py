@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
 from megahertz.context import deadline
-from megahertz.errors import BadSettings, ConnectError, MegahertzError, Refused
+from megahertz.errors import BadSettings, ConnectError, MegahertzError, Refused, StatusError
 from megahertz.govern.budget import RetryBudget
 from megahertz.govern.fallback import TROUBLE
 from megahertz.govern.guard import Guard
@@ -85,7 +85,7 @@ class Retry(Guard):
         super().__init__(fallback)
         self._attempts, self._first, self._longest = attempts, first, longest
         self._patience, self._random = patience, random
-        self._on = on if on is not None else TROUBLE if idempotent else UNDONE
+        self._told, self._idempotent = on, idempotent
         self._budget = RetryBudget() if budget is None else budget
         self._calls = self._tries = self._refused = 0
 
@@ -99,13 +99,22 @@ class Retry(Guard):
 
     def __aiter__(self) -> "Tries":
         """One call's tries, until one succeeds or the error is told."""
+        return self.tries(self._idempotent)
+
+    def tries(self, idempotent: bool) -> "Tries":
+        """As `async for attempt in retry`, of a call of which it is known whether it may be done
+        twice; `on=` goes before that."""
         self._calls += 1
         self._budget.count()
-        return Tries(self)
+        return Tries(self, idempotent)
 
-    def wait_after(self, error: BaseException | None, number: int) -> float | None:
+    def wait_after(
+        self, error: BaseException | None, number: int, *, idempotent: bool | None = None
+    ) -> float | None:
         """Seconds until the next try; None where there is none. Takes from the budget."""
-        if number >= self._attempts or not isinstance(error, Exception) or not self._covers(error):
+        if number >= self._attempts or not isinstance(error, Exception):
+            return None
+        if not self._covers(error, self._idempotent if idempotent is None else idempotent):
             return None
         wait = self._random() * min(self._longest, self._first * 2.0 ** (number - 1))
         asked = error.retry_after if isinstance(error, MegahertzError) else None
@@ -120,10 +129,11 @@ class Retry(Guard):
         self._tries += 1
         return wait
 
-    def _covers(self, error: Exception) -> bool:
-        if isinstance(self._on, tuple):
-            return isinstance(error, self._on)
-        return self._on(error)
+    def _covers(self, error: Exception, idempotent: bool) -> bool:
+        on = self._told
+        if on is None:
+            return isinstance(error, TROUBLE if idempotent else UNDONE) and not _is_answer(error)
+        return isinstance(error, on) if isinstance(on, tuple) else on(error)
 
     def statistics(self) -> RetryStatistics:
         """A snapshot."""
@@ -134,11 +144,14 @@ class Tries:
     """The tries of one call; not an async generator, which a `return` inside would leave behind
     for the loop to close in a task of its own."""
 
-    __slots__ = ("_attempt", "_retry")
+    __slots__ = ("_attempt", "_idempotent", "_retry")
 
-    def __init__(self, retry: Retry) -> None:
-        self._retry = retry
+    def __init__(self, retry: Retry, idempotent: bool) -> None:
+        self._retry, self._idempotent = retry, idempotent
         self._attempt: Attempt | None = None
+
+    def __aiter__(self) -> "Tries":
+        return self
 
     async def __anext__(self) -> "Attempt":
         last = self._attempt
@@ -146,7 +159,8 @@ class Tries:
             if last.wait is None:
                 raise StopAsyncIteration
             await asyncio.sleep(last.wait)
-        self._attempt = Attempt(self._retry, 1 if last is None else last.number + 1)
+        number = 1 if last is None else last.number + 1
+        self._attempt = Attempt(self._retry, number, self._idempotent)
         return self._attempt
 
 
@@ -158,10 +172,10 @@ class Attempt:
         wait: seconds until the next try, once this one has failed and there is one.
     """
 
-    __slots__ = ("_retry", "number", "wait")
+    __slots__ = ("_idempotent", "_retry", "number", "wait")
 
-    def __init__(self, retry: Retry, number: int) -> None:
-        self._retry = retry
+    def __init__(self, retry: Retry, number: int, idempotent: bool) -> None:
+        self._retry, self._idempotent = retry, idempotent
         self.number = number
         self.wait: float | None = None
 
@@ -169,5 +183,10 @@ class Attempt:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        self.wait = self._retry.wait_after(error, self.number)
+        self.wait = self._retry.wait_after(error, self.number, idempotent=self._idempotent)
         return self.wait is not None
+
+
+def _is_answer(error: Exception) -> bool:
+    """An HTTP status that another try would be given again."""
+    return isinstance(error, StatusError) and error.status_code < 500

@@ -1,16 +1,21 @@
 """The instances of a service, and which of them gets the next call."""
 
-from collections.abc import Collection, Iterable
+import asyncio
+import math
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
 from megahertz.clock import Clock, Monotonic
+from megahertz.context import EXPIRED, cancel_reason
 from megahertz.errors import ConnectError
 from megahertz.govern.balance.balancer import Balancer
 from megahertz.govern.balance.health import Condition, Health
 from megahertz.govern.balance.instance import Instance, Peer
 from megahertz.govern.balance.p2c import P2C
 from megahertz.govern.fallback import TROUBLE
+
+Shape = Callable[[list[Instance]], Iterable[Instance]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class PeerStatistics:
         running: calls under way.
         calls: that have begun since it came.
         failures: of these.
-        out: seconds until it is tried again; 0: it is in.
+        out: seconds until it is tried again, infinite where its probes decide; 0: it is in.
     """
 
     name: str
@@ -42,7 +47,8 @@ class Group:
         with orders.acquire() as peer:
             await client.get(f"http://{peer.instance.name}/orders/7")
 
-    Peers that fail are left out for a while (`Health`). Backups are called while nobody else can
+    Peers that fail are left out for a while (`Health`), and those whose probes fail until these
+    pass again (`Prober`). Backups are called while nobody else can
     be. Where everybody is out, everybody is tried: a guess is better than a refusal.
 
     Args:
@@ -50,6 +56,8 @@ class Group:
         instances: as `update` takes them.
         balancer: who chooses; `P2C()` where left out. Of this group alone.
         health: when a peer is out.
+        shape: what is made of the instances that it is told, before it keeps them: `canary`,
+            `subset`, a filter of your own.
         on: the errors that are a peer's failure.
         clock: where time comes from, for tests.
     """
@@ -61,12 +69,14 @@ class Group:
         *,
         balancer: Balancer | None = None,
         health: Health | None = None,
+        shape: Shape | None = None,
         on: tuple[type[BaseException], ...] = TROUBLE,
         clock: Clock | None = None,
     ) -> None:
         self.name = name
         self._balancer = P2C() if balancer is None else balancer
         self._health = Health() if health is None else health
+        self._shape = shape
         self._on, self._clock = on, clock or Monotonic()
         self._seats: dict[str, _Seat] = {}
         self._callable: list[Peer] = []
@@ -79,6 +89,8 @@ class Group:
         One with a new weight or zone is the same. Calls under way at one that is gone go on.
         """
         now, before = self._clock.now(), self._seats
+        if self._shape is not None:
+            instances = self._shape(list(instances))
         told = {instance.name: instance for instance in instances}
         for name in before.keys() - told.keys():
             self._balancer.forget(before[name].peer)
@@ -91,6 +103,27 @@ class Group:
             self._seats[name] = seat
         self._unsettled = set(self._seats)
         self._settle(now)
+
+    @property
+    def instances(self) -> list[Instance]:
+        """As they were told last."""
+        return [seat.peer.instance for seat in self._seats.values()]
+
+    def mark(self, name: str, *, healthy: bool) -> None:
+        """What a probe of an instance has found; of one that is not in the group, nothing.
+
+        One that is not healthy is out at once, whatever else is known of it, until it is told to
+        be healthy; then it comes back as after failures, slowly.
+        """
+        seat = self._seats.get(name)
+        if seat is None or (healthy and not seat.condition.down):
+            return
+        now = self._clock.now()
+        seat.condition.down = not healthy
+        if healthy:
+            seat.condition.succeeded()
+            seat.condition.back(now)
+        self._unsettled.add(name)
 
     def acquire(self, key: bytes | None = None, *, avoid: Collection[str] = ()) -> "Call":
         """A call, to be entered with `with`: that gives the peer, and counts until it ends.
@@ -176,6 +209,8 @@ class Group:
         """Whether an error is the peer's failure; None: it says nothing of the peer."""
         if error is None:
             return False
+        if isinstance(error, asyncio.CancelledError):
+            return True if cancel_reason() == EXPIRED else None
         return True if isinstance(error, self._on) else None
 
     def statistics(self) -> list[PeerStatistics]:
@@ -186,7 +221,9 @@ class Group:
         for name, seat in self._seats.items():
             peer, until = seat.peer, seat.condition.out_until
             out = 0.0 if until is None else until - now
-            share = 0.0 if until is not None else peer.share
+            if seat.condition.down:
+                out = math.inf
+            share = 0.0 if out else peer.share
             found.append(PeerStatistics(name, share, peer.running, seat.calls, seat.failures, out))
         return found
 

@@ -52,7 +52,7 @@ class Health:
 class Condition:
     """How a peer is doing."""
 
-    __slots__ = ("came", "fails", "out_until", "since", "times")
+    __slots__ = ("came", "down", "fails", "out_until", "since", "times")
 
     def __init__(self, came: float | None) -> None:
         self.came = came
@@ -62,6 +62,8 @@ class Condition:
         self.out_until: float | None = None
         self.times = 0
         """How often it was out since its last success."""
+        self.down = False
+        """Whether it failed its probes: then time alone does not bring it back."""
 
     def failed(self, health: Health, now: float) -> bool:
         """Counts a failure; whether it is enough to be out."""
@@ -87,7 +89,7 @@ class Condition:
 
     def part(self, health: Health, now: float) -> float:
         """Of its weight, what it gets now."""
-        if self.out_until is not None:
+        if self.down or self.out_until is not None:
             return 0.0
         if self.came is None or health.slow_start == 0:
             return 1.0
