@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from megahertz.observe.propagate import Carrier, Format, inject
@@ -16,14 +17,15 @@ except ImportError:  # the extra `megahertz[otel]`
 @contextmanager
 def calling(
     method: str, url: str, headers: Carrier, *, formats: Sequence[Format] = ("w3c",)
-) -> Iterator[None]:
+) -> Iterator[Any]:
     """Around a request to another service, whose `headers` it tells the trace.
 
         with calling("GET", url, headers):
             answer = await client.get(url, headers=headers)
 
     Where the request at hand is recorded, so is the call: a client span, the parent of what the
-    other service records. Clients that OpenTelemetry instruments need no `calling`.
+    other service records; the block is given that span. Clients that OpenTelemetry instruments need
+    no `calling`.
 
     Args:
         method: of the request.
@@ -33,13 +35,13 @@ def calling(
     """
     if trace is None or not trace.get_current_span().is_recording():
         inject(headers, formats=formats)
-        yield
+        yield None
         return
     tracer = trace.get_tracer("megahertz")
     with tracer.start_as_current_span(method, kind=trace.SpanKind.CLIENT) as span:
         span.set_attributes(_attributes(method, url))
         inject(headers, formats=formats)
-        yield
+        yield span
 
 
 def _attributes(method: str, url: str) -> dict[str, str | int]:
