@@ -7,19 +7,19 @@ costs is not ours. Lines go to /dev/null.
 import os
 from collections.abc import Sequence
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from megahertz import App
 from megahertz.observe import Logs, Tracing
+from megahertz.observe.otlp_spans import request
 
 
 class Encoded(SpanExporter):
     """What goes out, but for the socket."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        encode_spans(spans).SerializeToString()
+        request(spans)
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:

@@ -34,9 +34,9 @@ def exporter_of(address: str, signal: Literal["traces", "metrics"], *, who: str)
 
 def _by_http(signal: str) -> Any:
     if signal == "traces":
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from megahertz.observe.otlp_spans import SpanExporter
 
-        return OTLPSpanExporter
+        return SpanExporter
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
     return OTLPMetricExporter
