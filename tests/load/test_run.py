@@ -1,5 +1,6 @@
 import contextlib
 import json
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -231,6 +232,36 @@ def test_an_interrupt_ends_the_run_with_what_was_measured(serve):
     assert report.interrupted
     assert 0 < report.seconds < 60
     assert len(report.outcomes) == len(server.log)
+
+
+def test_ctrl_c_ends_the_run_even_where_an_exception_would_be_lost(serve):
+    server = serve(lambda asked: ok())
+    before, pressed = signal.getsignal(signal.SIGINT), []
+
+    class Deaf:
+        def __del__(self):
+            pressed.append(signal.raise_signal(signal.SIGINT))
+
+    def press(look):
+        if look.answered and not pressed:
+            Deaf()
+
+    report = drive(plan(server, duration=60.0), press)
+    assert report.interrupted
+    assert report.seconds < 60
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_does_not_wait_for_answers(serve):
+    server = serve(lambda asked: Reply(then="hang"))
+
+    def press(look):
+        if look.busy:
+            signal.raise_signal(signal.SIGINT)
+
+    report = drive(plan(server, duration=60.0, timeout=600.0), press)
+    assert report.interrupted
+    assert report.answered == 0
 
 
 def native_threads():

@@ -1,5 +1,7 @@
 """A run: start it, look at it while it goes, stop it on Ctrl-C, report it."""
 
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -50,7 +52,8 @@ def drive(
 ) -> Report:
     """Runs a plan to its end; the calling thread only looks on.
 
-    Ctrl-C ends it early: the report covers what was measured and says so.
+    Ctrl-C ends it early: the report covers what was measured and says so. A second one does not
+    wait for the answers under way.
 
     Args:
         plan: what to send.
@@ -65,23 +68,53 @@ def drive(
     _refuse_unknown(plan, thresholds)
     server = server or Server()
     series = Series(plan.senders, [template.expect for template in plan.mix])
-    interrupted = False
     with server:
         run = _start(plan)
-        try:
-            _watch(run, progress, series, server)
-        except KeyboardInterrupt:
-            interrupted = True
-            run.stop()
-            run.wait(plan.timeout * 2)
+        with _Interrupt(run) as interrupt:
+            try:
+                _watch(run, progress, series, server)
+            except KeyboardInterrupt:
+                if not interrupt.came:
+                    interrupt.end()
+                    run.wait(plan.timeout * 2)
     return report(
         plan,
         run.snapshot(),
         Outcomes(run.outcomes() if plan.record else b"", plan.first_id),
-        interrupted=interrupted,
+        interrupted=interrupt.came,
         samples=series.samples,
         thresholds=tuple(thresholds),
     )
+
+
+class _Interrupt:
+    """Ends a run on SIGINT, by a handler of its own: a KeyboardInterrupt that meets a destructor
+    is lost to Python, and then the run goes on. Threads but the main one get none.
+    """
+
+    def __init__(self, run: LoadRun) -> None:
+        self._run = run
+        self._before: Any = None
+        self.came = False
+
+    def __enter__(self) -> "_Interrupt":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._come)
+        return self
+
+    def _come(self, *_: object) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.end()
+
+    def end(self) -> None:
+        """Answers under way are waited for."""
+        self.came = True
+        self._run.stop()
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
 
 
 def _refuse_unknown(plan: Plan, thresholds: Sequence[Threshold]) -> None:
