@@ -5,7 +5,7 @@ use crate::engine::{Engine, Route};
 use crate::exchange::{Exchange, Lazy, Reason};
 use crate::task::{Outcome, RequestTask, is_fatal};
 use plane::Outcome as Ended;
-use poll::Body;
+use poll::{Body, Token};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -74,11 +74,11 @@ impl Engine {
     pub fn pass(
         slf: &Bound<'_, Self>,
         exchange: &mut Lazy<'_, '_>,
+        token: Token,
         route: &Route,
         value: &Object<'_>,
         spare: &mut Option<Py<RequestTask>>,
     ) -> PyResult<()> {
-        let Some(token) = exchange.token() else { return Ok(()) };
         let plain = Self::plain(route, value)?;
         let status = match &plain {
             Some(_) => route.status,
@@ -123,7 +123,7 @@ impl Engine {
 
     fn write(
         slf: &Bound<'_, Self>,
-        token: poll::Token,
+        token: Token,
         route: &Route,
         value: &Object<'_>,
     ) -> PyResult<u16> {
@@ -146,7 +146,7 @@ impl Engine {
     }
 
     /// Answers whole, from memory or from a file.
-    pub fn write_answer(slf: &Bound<'_, Self>, token: poll::Token, answer: &Answer) {
+    pub fn write_answer(slf: &Bound<'_, Self>, token: Token, answer: &Answer) {
         if let Some(parts) = answer.parts() {
             let (status, body) = (answer.status(), Body::Parts(parts.clone()));
             return slf.borrow_mut().reactor.reply(token, status, answer.rendered(), body);
@@ -156,13 +156,7 @@ impl Engine {
     }
 
     /// Answers whole, with a body that may be large.
-    pub fn send(
-        &mut self,
-        token: poll::Token,
-        status: u16,
-        rendered: &[u8],
-        bytes: &Bound<'_, PyBytes>,
-    ) {
+    pub fn send(&mut self, token: Token, status: u16, rendered: &[u8], bytes: &Bound<'_, PyBytes>) {
         let data = bytes.as_bytes();
         let body = if data.len() < SHARE_BYTES {
             Body::Copied(data)

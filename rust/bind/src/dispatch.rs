@@ -185,7 +185,7 @@ impl Engine {
             _ => false,
         };
         if let (true, Outcome::Done(value)) = (passes, &outcome) {
-            match Self::pass(slf, &mut exchange, route, value, &mut spare) {
+            match Self::pass(slf, &mut exchange, token, route, value, &mut spare) {
                 Ok(()) => return,
                 Err(error) => outcome = Outcome::Failed(error),
             }

@@ -2,7 +2,6 @@
 //! that answers at once never does.
 use super::{Begun, Exchange};
 use crate::engine::Engine;
-use poll::Token;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
@@ -15,11 +14,6 @@ pub struct Lazy<'a, 'py> {
 impl<'a, 'py> Lazy<'a, 'py> {
     pub fn new(engine: &'a Bound<'py, Engine>, begun: Begun) -> Self {
         Lazy { engine, begun: Some(begun), object: None }
-    }
-
-    /// Its connection, if nobody has seen it.
-    pub fn token(&self) -> Option<Token> {
-        self.begun.as_ref().map(|begun| begun.incoming.token)
     }
 
     /// The request, if nobody has seen it; nobody will.
