@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,18 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
+
+
+def answers(process: subprocess.Popen, port: int) -> bool:
+    """Waits until it accepts connections; False: it has ended."""
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+        else:
+            return True
+    return False
 
 
 class Etcd:
@@ -104,17 +117,16 @@ class Toxiproxy:
     """Stands between a client and a server, and does harm when told to."""
 
     def __init__(self) -> None:
-        for attempt in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
             self._port = free_port()
-            command = [program("toxiproxy"), "-host", "127.0.0.1", "-port", str(self._port)]
             self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                [program("toxiproxy"), "-host", "127.0.0.1", "-port", str(self._port)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
-            for line in self._process.stdout:
-                if "tarting" in line and "HTTP" in line:
-                    return
-            self.stop()
-            assert attempt < ATTEMPTS - 1, "toxiproxy ended before it was ready"
+            if answers(self._process, self._port):
+                return
+        pytest.fail("toxiproxy ended before it was ready")
 
     def between(self, name: str, port: int) -> int:
         """A port of its own that leads to `port`."""
@@ -151,4 +163,3 @@ class Toxiproxy:
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._process.stdout.close()

@@ -2,6 +2,7 @@
 
 import click
 
+from megahertz.cli.config import config
 from megahertz.cli.demo import demo
 from megahertz.cli.doctor import doctor
 from megahertz.cli.errors import errors
@@ -48,4 +49,5 @@ main.add_command(trace)
 main.add_command(load)
 main.add_command(doctor)
 main.add_command(slo)
+main.add_command(config)
 main.add_command(demo)

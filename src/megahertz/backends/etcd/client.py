@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from megahertz.backends.etcd.entry import (
     Compare,
     Entry,
+    Get,
     Listing,
     Operation,
     Outcome,
@@ -145,7 +146,8 @@ class Etcd:
             success=[operation(it) for it in then],
             failure=[operation(it) for it in otherwise],
         )
-        said = await self._wire.ask("Txn", request)
+        safe = all(isinstance(it, Get) for it in (*then, *otherwise))
+        said = await self._wire.ask("Txn", request, safe=safe)
         answers = [answer(it) for it in said.responses]
         return Outcome(said.succeeded, said.header.revision, answers)
 
@@ -174,6 +176,7 @@ class Etcd:
         revision: int = 0,
         resume: bool = True,
         lost: Callable[[MegahertzError], object] | None = None,
+        found: Callable[[], object] | None = None,
     ) -> Watch:
         """The changes of a key, or of all that begin with it.
 
@@ -183,8 +186,16 @@ class Etcd:
             revision: the first that is told; 0: those behind the present one.
             resume: goes on by itself when a connection is lost; else that is raised.
             lost: told whenever one is.
+            found: called whenever etcd has accepted the watch, the first time and again.
         """
-        return Watch(self._wire, span(key, prefix), revision=revision, resume=resume, lost=lost)
+        return Watch(
+            self._wire,
+            span(key, prefix),
+            revision=revision,
+            resume=resume,
+            lost=lost,
+            found=found,
+        )
 
     def statistics(self) -> EtcdStatistics:
         """What was done so far."""

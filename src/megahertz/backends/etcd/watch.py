@@ -40,9 +40,10 @@ class Watch:
         revision: int,
         resume: bool,
         lost: Callable[[MegahertzError], object] | None,
+        found: Callable[[], object] | None,
     ) -> None:
         self._wire, self._span, self._resume = wire, span, resume
-        self._lost = lost
+        self._lost, self._found = lost, found
         self._next, self._cluster = revision, 0
         self._stream: Stream | None = None
         self._attempt = 0
@@ -109,6 +110,8 @@ class Watch:
         if said.header.cluster_id != self._cluster:
             raise Compacted(f"etcd {self._wire}: this is another cluster; read afresh")
         self._next = self._next or said.header.revision + 1
+        if self._found is not None:
+            self._found()
 
     async def _check(self) -> None:
         """A member that lags is waited for by etcd itself; a store that went back, by nobody."""

@@ -314,6 +314,7 @@ class Wire:
     async def aclose(self) -> None:
         """Ends the connection; what still waits fails."""
         line, self._line = self._line, None
+        self._opening = asyncio.Lock()  # of the next loop, where there is one
         if line is not None:
             await line.channel.close()
         if self._closing:
