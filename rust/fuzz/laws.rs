@@ -1,6 +1,7 @@
 //! What holds for any bytes at all; shared by the fuzz targets and the replay of their corpus.
 #![allow(dead_code, missing_docs)]
 use wire::resp::{Bounds as ReplyBounds, Fault as ReplyFault, Item as ReplyItem, Scanner, item};
+use wire::response::{Fault as AnswerFault, Limits, Reader as AnswerReader, Step as Stage};
 use wire::websocket::{Fault, Handshake, Inflater, Item, Reader, Step};
 use wire::{Bounds, Chunked, Found, Router};
 
@@ -189,4 +190,48 @@ fn read(data: &[u8], at: usize, bounds: &ReplyBounds) -> usize {
         next = read(data, next, bounds);
     }
     next
+}
+
+/// An answer comes to the same, in one piece or octet by octet, and never beyond its bounds.
+pub fn answers(data: &[u8]) {
+    let (Some((&kind, data)), piece) = (data.split_first(), 1) else { return };
+    let whole = answer(data, data.len().max(1), kind & 1 == 1);
+    let slow = answer(data, piece, kind & 1 == 1);
+    // Where a head is broken behind its limit, which of both is seen first may differ.
+    if !matches!(whole, Err(AnswerFault::NotHttp | AnswerFault::HeadTooLarge)) {
+        assert_eq!(whole, slow);
+    }
+}
+
+type Told = (usize, Option<u16>, Vec<u8>, bool, Vec<u8>);
+
+fn answer(data: &[u8], piece: usize, bodiless: bool) -> Result<Told, AnswerFault> {
+    const LIMITS: Limits = Limits { head: 4096, fields: 32, body: 1024 };
+    let (mut reader, mut body, mut used, mut status) = (AnswerReader::default(), vec![], 0, None);
+    reader.expect(bodiless);
+    for octets in data.chunks(piece) {
+        let mut at = 0;
+        loop {
+            let (taken, step) = reader.feed(&octets[at..], &mut body, &LIMITS)?;
+            assert!(at + taken <= octets.len() && body.len() <= LIMITS.body);
+            at += taken;
+            match step {
+                Stage::More => break,
+                Stage::Head => {
+                    let head = reader.take_head();
+                    assert!(status.is_none() && head.octets.len() <= LIMITS.head);
+                    for field in &head.fields {
+                        assert!(!field.name.of(&head.octets).is_empty());
+                        assert!(!field.value.of(&head.octets).contains(&b'\n'));
+                    }
+                    status = Some(head.status);
+                }
+                Stage::Done => {
+                    return Ok((used + at, status, body, reader.keeps(), reader.take_trailers()));
+                }
+            }
+        }
+        used += at;
+    }
+    Ok((used, status, body, reader.end().is_ok(), vec![]))
 }

@@ -297,6 +297,18 @@ class TlsConfig:
 def ticket_secret(last: bytes | None = None) -> bytes:
     """A secret that the workers of a server share, or `last` as it is by now."""
 
+@final
+class ClientTlsConfig:
+    """Certificates to trust (PEM; None: the system's), and a chain and a key to show.
+
+    Raises:
+        ValueError: what is wrong with them.
+    """
+
+    def __new__(
+        cls, trusted: bytes | None = None, identity: tuple[bytes, bytes] | None = None
+    ) -> ClientTlsConfig: ...
+
 # --- trace.rs ---
 
 @final
@@ -948,26 +960,14 @@ class LoadRun:
     def outcomes(self) -> bytes:
         """Native u64s, once it has ended: number << 24 | kind << 16 | status, 0 is unknown."""
 
-# --- link.rs ---
-
-@final
-class ClientTlsConfig:
-    """Certificates to trust (PEM; None: the system's), and a chain and a key to show.
-
-    Raises:
-        ValueError: what is wrong with them.
-    """
-
-    def __new__(
-        cls, trusted: bytes | None = None, identity: tuple[bytes, bytes] | None = None
-    ) -> ClientTlsConfig: ...
+# --- reply.rs ---
 
 @final
 class Reply:
-    """What a command is waited for by: a future, and to `create_task` a coroutine.
+    """What a call is waited for by: a future, and to `create_task` a coroutine.
 
-    `cancel()` only ends the waiting: the command may be under way, and its reply is read in order
-    and dropped.
+    `cancel()` of a command of Redis only ends the waiting: its reply is read in order and dropped.
+    Of an HTTP request it frees the connection.
     """
 
     _asyncio_future_blocking: bool
@@ -992,6 +992,8 @@ class Reply:
     def __iter__(self) -> Generator[Any, None, Any]: ...
     def __next__(self) -> Reply: ...
 
+# --- links.rs ---
+
 @final
 class Links:
     """The poller of a loop's outgoing connections; `add_reader(links.fileno(), links.poll)`."""
@@ -1001,6 +1003,8 @@ class Links:
     def poll(self) -> None: ...
     def _flush(self) -> None: ...
     def _expire(self) -> None: ...
+
+# --- link.rs ---
 
 @final
 class Link:
@@ -1086,3 +1090,118 @@ class Link:
     def waiting(self) -> int:
         """Commands without a reply."""
     def statistics(self) -> dict[str, int]: ...
+
+# --- client.rs ---
+
+@final
+class ClientPool:
+    """HTTP connections to any number of servers; `megahertz.engine.Pool` names the limits.
+
+    Args:
+        error: makes the exception of a failure: `error(kind, why)`.
+        need: finds the addresses of a place, and calls `dial` or `refuse` with them, once a call.
+    """
+
+    def __new__(
+        cls,
+        links: Links,
+        *,
+        error: Callable[[str, str], BaseException],
+        need: Callable[[int], object],
+        idle: int,
+        idle_per_host: int,
+        idle_time: float,
+        life: float,
+        connections: int,
+        waiting: int,
+        connect: float,
+        acquire: float,
+        head: int,
+        fields: int,
+        body: int,
+    ) -> ClientPool: ...
+    def place(
+        self,
+        authority: bytes,
+        tls: ClientTlsConfig | None = None,
+        name: str = "",
+        prefix: bytes = ...,
+        lines: bytes = ...,
+        tunnel: bytes | None = None,
+    ) -> int:
+        """The number of a new place to connect to.
+
+        Args:
+            authority: the value of Host.
+            name: looked for in the certificate.
+            prefix: of every target; `lines` are added to every head: both for a proxy.
+            tunnel: what asks a proxy for one.
+        """
+    def ask(
+        self,
+        place: int,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | None,
+        timeout: float | None,
+        deadline: float,
+        stream: bool,
+        /,
+    ) -> Reply:
+        """Asks; the reply is a `ClientAnswer`. `deadline`: of the monotonic clock, or infinity."""
+    def ask_in_pieces(
+        self,
+        place: int,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]],
+        timeout: float | None,
+        deadline: float,
+        stream: bool,
+        /,
+    ) -> tuple[Reply, int]:
+        """Asks with a body that `feed` brings; also the number to feed it by."""
+    def feed(self, ticket: int, piece: bytes | None) -> tuple[bool, Reply | None]:
+        """Adds a piece; None ends the body. Whether anybody takes it, and what to wait for next."""
+    def dial(self, place: int, addresses: Sequence[tuple[str, int]]) -> None:
+        """The addresses of a place that was needed, in the order in which to try them."""
+    def refuse(self, place: int, why: str) -> None:
+        """There is no address of a place that was needed."""
+    def warm(self, place: int, connections: int) -> Reply:
+        """Has so many connections open; what to wait for until they are."""
+    def close(self) -> None:
+        """Ends all of it; who waits is told."""
+    def statistics(self, place: int | None = None) -> dict[str, int]: ...
+
+@final
+class ClientAnswer:
+    """What came: a status, fields, and a body, whole or as it comes.
+
+    Attributes:
+        status: 200 to 999.
+        reason: what the status line says behind it.
+        headers: names in lower case, values as they came (latin-1), in order.
+        http_version: `HTTP/1.1`, `HTTP/1.0` or `HTTP/2`.
+        body: all of it; RuntimeError where it is read by `async for`.
+        trailers: fields behind the body; of one that is streamed, once it has been read.
+    """
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    @property
+    def http_version(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def trailers(self) -> list[tuple[str, str]]: ...
+    def header(self, name: str) -> str | None:
+        """The value of the first field of that name, which is in lower case."""
+    def __aiter__(self) -> ClientAnswer: ...
+    def __anext__(self) -> Coroutine[Any, Any, bytes]: ...
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """Ends its stream: a connection that has not brought all of it is closed."""

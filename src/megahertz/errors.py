@@ -21,6 +21,7 @@
     │  ├─ ReadError
     │  ├─ WriteError
     │  └─ RemoteError
+    │     ├─ AnswerTooLarge         more of it than we keep
     │     ├─ Poisoned               a record that can never be stored
     │     ├─ ReplyError             an error reply of Redis
     │     ├─ Compacted              history that etcd no longer has
@@ -198,6 +199,12 @@ class RemoteError(BackendError):
 
     code = "backend.remote"
     retryable = False
+
+
+class AnswerTooLarge(RemoteError):
+    """An answer has more octets than its reader keeps: stream it, or allow more."""
+
+    code = "backend.too_large"
 
 
 class Poisoned(RemoteError):

@@ -2,7 +2,7 @@
 //!
 //! A handler that asks Redis does so in the middle of the engine's batch, as a rule. Its question
 //! leaves at the batch's end, with those of the others, without a callback and a turn of the loop.
-use crate::link::Links;
+use crate::links::Links;
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 

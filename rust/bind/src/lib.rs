@@ -9,6 +9,7 @@ mod answer;
 mod attend;
 mod batch;
 mod calls;
+mod client;
 mod conclude;
 mod contexts;
 mod convert;
@@ -22,12 +23,14 @@ mod journal;
 mod lag;
 mod limits;
 mod link;
+mod links;
 mod load;
 mod plane;
 mod probe;
 mod proxies;
 mod pump;
 mod quiet;
+mod reply;
 mod routes;
 mod runtime;
 mod socket;
@@ -54,7 +57,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gate::register(module)?;
     journal::register(module)?;
     load::register(module)?;
+    links::register(module)?;
     link::register(module)?;
+    client::register(module)?;
     // The stub is the list of names, and stubtest compares the two.
     module.delattr("__all__")
 }

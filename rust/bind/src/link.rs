@@ -12,22 +12,18 @@
 //! - A connection is opened, greeted and given up by Python, which is told of its ends.
 mod arguments;
 mod build;
-mod links;
-mod reply;
 
-pub use links::Links;
-pub use reply::Reply;
-
+use crate::links::{Links, Owner, now};
+use crate::reply::{self, Reply};
 use crate::runtime::Runtime;
+use crate::tls::ClientTlsConfig;
 use arguments::{plain, write};
 use build::Text;
-use links::now;
-use poll::link::{Address, ClientTls, LinkKey, Peer};
+use poll::link::{Address, LinkKey, Notice, Peer};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use rustls::ClientConfig;
 use std::sync::Arc;
 use wire::resp::{Asked, Bounds, Item, Line, Scanner, item};
 
@@ -72,19 +68,6 @@ struct Counters {
     pushes: u64,
     bytes_in: u64,
     bytes_out: u64,
-}
-
-/// Certificates to trust and to show, checked.
-#[pyclass(frozen, module = "megahertz._core")]
-pub struct ClientTlsConfig(Arc<ClientConfig>);
-
-#[pymethods]
-impl ClientTlsConfig {
-    #[new]
-    #[pyo3(signature = (trusted=None, identity=None))]
-    fn new(trusted: Option<Vec<u8>>, identity: Option<(Vec<u8>, Vec<u8>)>) -> PyResult<Self> {
-        ClientTls { trusted, identity }.build().map(ClientTlsConfig).map_err(PyValueError::new_err)
-    }
 }
 
 #[pyclass(module = "megahertz._core")]
@@ -269,7 +252,7 @@ impl Link {
             all.extend(link.greeting.clear());
             all.into_iter().partition(|(_, left)| !left)
         };
-        Links::forget(slf);
+        Self::forget(slf);
         let strip = |all: Vec<(Asked<Waiter>, bool)>| all.into_iter().map(|(asked, _)| asked);
         Self::fail(slf, strip(unsent).collect(), "unsent", "the client was closed", false)?;
         Self::fail(slf, strip(sent).collect(), "unanswered", "the client was closed", false)
@@ -376,7 +359,7 @@ impl Link {
             })?;
             due
         };
-        Links::remind(slf, due)?;
+        Links::remind(&Self::links(slf), Self::owner(slf), due)?;
         Self::touch(slf)
     }
 
@@ -403,7 +386,37 @@ impl Link {
                 return Ok(());
             }
         }
-        Links::touch(slf)
+        Links::touch(&Self::links(slf), Self::owner(slf))
+    }
+
+    fn owner(slf: &Bound<'_, Self>) -> Owner {
+        Owner::Link(slf.clone().unbind())
+    }
+
+    fn links<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Links> {
+        slf.borrow().links.bind(slf.py()).clone()
+    }
+
+    /// Closes the connection, if there is one.
+    fn forget(slf: &Bound<'_, Self>) {
+        let Some(key) = slf.borrow_mut().key.take() else { return };
+        let links = Self::links(slf);
+        let owner = links.borrow_mut().forget(key);
+        drop(owner);
+    }
+
+    /// What happened to its connection.
+    pub fn act(slf: &Bound<'_, Self>, notice: Notice) {
+        let acted = match notice {
+            Notice::Open(_) => Self::opened(slf),
+            Notice::Input(_) => Self::received(slf),
+            Notice::Room(_) => {
+                Self::flush(slf);
+                Ok(())
+            }
+            Notice::Lost(_, loss) => Self::lose(slf, &loss.to_string(), true),
+        };
+        Self::unraisable(slf, acted);
     }
 
     /// Sends what the kernel takes.
@@ -441,7 +454,8 @@ impl Link {
         if slf.borrow().stage != Stage::Down {
             return Err(PyRuntimeError::new_err("the link has a connection, or is closed"));
         }
-        match Links::dial(slf, address, peer) {
+        let dialled = Self::links(slf).borrow_mut().dial(Self::owner(slf), address, peer);
+        match dialled {
             Ok(key) => {
                 let mut link = slf.borrow_mut();
                 (link.key, link.stage) = (Some(key), Stage::Dialling);
@@ -451,7 +465,7 @@ impl Link {
         }
     }
 
-    pub fn opened(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn opened(slf: &Bound<'_, Self>) -> PyResult<()> {
         let hook = {
             let mut link = slf.borrow_mut();
             link.stage = Stage::Greeting;
@@ -462,7 +476,7 @@ impl Link {
     }
 
     /// Reads what has come, and acts on every reply that is whole.
-    pub fn received(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn received(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let (key, mut input, mut scanner, loss) = {
             let link = &mut *slf.borrow_mut();
@@ -576,7 +590,7 @@ impl Link {
             link.scanner = Scanner::default();
             lost
         };
-        Links::forget(slf);
+        Self::forget(slf);
         let told = Self::fail(slf, lost, "unanswered", why, in_place);
         Self::tell_lost(slf, why).and(told)
     }
@@ -636,7 +650,7 @@ impl Link {
     /// What Python makes of a failure of that kind.
     fn error(slf: &Bound<'_, Self>, kind: &str, why: &str) -> PyErr {
         let hook = slf.borrow().hooks.error.clone_ref(slf.py());
-        build::failure(hook.bind(slf.py()), kind, why)
+        reply::failure(hook.bind(slf.py()), kind, why)
     }
 
     pub fn unraisable(slf: &Bound<'_, Self>, result: PyResult<()>) {
@@ -653,8 +667,5 @@ impl Link {
 
 /// Adds this idea's classes to `megahertz._core`.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<ClientTlsConfig>()?;
-    module.add_class::<Reply>()?;
-    module.add_class::<Link>()?;
-    module.add_class::<Links>()
+    module.add_class::<Link>()
 }

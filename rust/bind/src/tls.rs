@@ -1,9 +1,10 @@
-//! What a secure listener shows and asks, built from PEM.
+//! What a secure listener shows and asks, and what a client trusts and shows, built from PEM.
+use poll::link::ClientTls;
 use poll::{ClientAuth, Identity, SECRET_BYTES, Secret, Tls};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use std::sync::Arc;
 
 /// Certificates, keys and roots, checked.
@@ -36,6 +37,19 @@ impl TlsConfig {
     }
 }
 
+/// Certificates to trust and to show, checked.
+#[pyclass(frozen, module = "megahertz._core")]
+pub struct ClientTlsConfig(pub Arc<ClientConfig>);
+
+#[pymethods]
+impl ClientTlsConfig {
+    #[new]
+    #[pyo3(signature = (trusted=None, identity=None))]
+    fn new(trusted: Option<Vec<u8>>, identity: Option<(Vec<u8>, Vec<u8>)>) -> PyResult<Self> {
+        ClientTls { trusted, identity }.build().map(ClientTlsConfig).map_err(PyValueError::new_err)
+    }
+}
+
 /// A secret for the workers of one server, or `last` as it is by now.
 #[pyfunction]
 #[pyo3(signature = (last=None))]
@@ -57,5 +71,6 @@ fn ticket_secret<'py>(py: Python<'py>, last: Option<&[u8]>) -> PyResult<Bound<'p
 /// Adds this idea's classes to `megahertz._core`.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TlsConfig>()?;
+    module.add_class::<ClientTlsConfig>()?;
     module.add_function(wrap_pyfunction!(ticket_secret, module)?)
 }

@@ -175,15 +175,11 @@ impl Links {
     /// Sends what the kernel takes, and says how much that was; less than all: a notice follows.
     ///
     /// # Errors
-    /// The connection has broken, and is closed.
+    /// The connection has broken; what came before may still be received.
     pub fn send(&mut self, key: LinkKey, octets: &[u8]) -> Result<usize, Loss> {
         let Some(connection) = self.connection(key) else { return Err(Loss::Ended) };
         let sent = connection.send(octets);
-        if sent.is_err() {
-            self.close(key);
-        } else {
-            self.ask(key);
-        }
+        self.ask(key);
         sent
     }
 
@@ -208,6 +204,29 @@ impl Links {
             connection.paused = paused;
             self.ask(key);
         }
+    }
+
+    /// Speaks TLS from here on, through what was plain so far (a proxy's tunnel); a notice tells
+    /// that it is open again, or lost.
+    ///
+    /// # Errors
+    /// Nobody can be spoken with under that name.
+    pub fn secure(&mut self, key: LinkKey, peer: &Peer) -> Result<(), Loss> {
+        let Some(connection) = self.connection(key) else { return Err(Loss::Ended) };
+        connection.secure(peer)?;
+        self.ask(key);
+        Ok(())
+    }
+
+    /// The protocol that was agreed on beside TLS (ALPN).
+    pub fn protocol(&self, key: LinkKey) -> Option<&[u8]> {
+        let (epoch, connection) = self.places.get(key.index as usize)?;
+        connection.as_ref().filter(|_| *epoch == key.epoch)?.protocol()
+    }
+
+    /// Whether an idle connection can still be asked through, as far as the kernel knows now.
+    pub fn is_alive(&mut self, key: LinkKey) -> bool {
+        self.connection(key).is_some_and(|connection| connection.is_alive())
     }
 
     /// Ends it; octets that the kernel has taken still arrive.

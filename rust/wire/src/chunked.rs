@@ -1,6 +1,6 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), fed in pieces of any size.
 //!
-//! Extensions are skipped and trailers dropped, both within bounds; every line ends with CR LF,
+//! Extensions are skipped and trailers kept as they came, both within bounds; every line ends with CR LF,
 //! because a lone LF inside an extension is where nginx and haproxy were smuggled past.
 use crate::refusal::Refusal;
 
@@ -35,12 +35,12 @@ pub struct Chunked {
     left: u64,
     digits: u8,
     line: usize,
-    trailers: usize,
+    trailers: Vec<u8>,
 }
 
 impl Default for Chunked {
     fn default() -> Self {
-        Chunked { state: State::Size, left: 0, digits: 0, line: 0, trailers: 0 }
+        Chunked { state: State::Size, left: 0, digits: 0, line: 0, trailers: vec![] }
     }
 }
 
@@ -48,6 +48,12 @@ impl Chunked {
     /// Whether the last chunk and the trailers are behind us.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// The lines behind the last chunk, without the empty one; whether they are fields nobody has
+    /// looked at.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
     }
 
     /// Octets that the chunk begun last has still to bring.
@@ -100,7 +106,10 @@ impl Chunked {
             (State::DataLf, b'\n') => State::Size,
             (State::TrailerStart, b'\r') => State::LastLf,
             (State::TrailerStart | State::Trailer, _) => self.trailer(byte)?,
-            (State::TrailerLf, b'\n') => State::TrailerStart,
+            (State::TrailerLf, b'\n') => {
+                self.trailers.push(byte);
+                State::TrailerStart
+            }
             (State::LastLf, b'\n') => State::Done,
             _ => return Err(Refusal::Malformed),
         };
@@ -129,10 +138,10 @@ impl Chunked {
     }
 
     fn trailer(&mut self, byte: u8) -> Result<State, Refusal> {
-        self.trailers += 1;
-        if self.trailers > TRAILERS {
+        if self.trailers.len() >= TRAILERS {
             return Err(Refusal::HeadTooLarge);
         }
+        self.trailers.push(byte);
         match byte {
             b'\r' => Ok(State::TrailerLf),
             b'\t' | b' '..=b'~' | 0x80.. => Ok(State::Trailer),
@@ -157,6 +166,13 @@ mod tests {
         let (out, used, done) = whole(text).unwrap();
         assert_eq!((out.as_slice(), done), (&b"abc0123456789"[..], true));
         assert_eq!(&text[used..], "GET /");
+    }
+
+    #[test]
+    fn trailers_are_there_as_they_came() {
+        let (mut decoder, mut out) = (Chunked::default(), vec![]);
+        decoder.feed(b"0\r\nX: y\r\nZ:\r\n\r\nrest", &mut out, 64).unwrap();
+        assert_eq!(decoder.trailers(), b"X: y\r\nZ:\r\n");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Span {
         &head[self.at as usize..self.at as usize + self.len as usize]
     }
 
-    fn within(whole: &[u8], part: &[u8]) -> Span {
+    pub(crate) fn within(whole: &[u8], part: &[u8]) -> Span {
         let at = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
         debug_assert!(at + part.len() <= whole.len());
         Span { at: at as u16, len: part.len() as u16 }
@@ -333,7 +333,7 @@ impl Meaning {
 }
 
 /// The elements of a list.
-fn options(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+pub(crate) fn options(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 

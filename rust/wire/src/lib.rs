@@ -1,11 +1,13 @@
 //! HTTP/1.1 as bytes in, events out: no socket, no Python, no clock.
 //!
 //! One idea a file: [`head`] reads a request's head, [`chunked`] a body's framing, [`reply`]
-//! writes a response's head, [`route`] finds who answers, [`query`] what is asked of them,
+//! writes a response's head, [`ask`] writes a request and [`response`] reads what is answered,
+//! [`route`] finds who answers, [`query`] what is asked of them,
 //! [`refusal`] says why not, [`trace`] which trace they belong to, and [`websocket`] is what a
 //! connection may turn into. [`resp`] is what Redis speaks.
 #![forbid(unsafe_code)]
 
+pub mod ask;
 pub mod chunked;
 pub mod date;
 pub mod forwarded;
@@ -15,6 +17,7 @@ pub mod query;
 pub mod refusal;
 pub mod reply;
 pub mod resp;
+pub mod response;
 pub mod route;
 pub mod trace;
 pub mod websocket;

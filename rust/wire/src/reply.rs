@@ -47,6 +47,13 @@ pub fn add(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends a field, its name in the case that it has.
+pub fn add_as_is(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for part in [name, b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
 /// Appends a head: the `rendered` part, framing, `date` (a whole line), persistence.
 pub fn write(
     out: &mut Vec<u8>,

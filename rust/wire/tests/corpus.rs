@@ -81,3 +81,8 @@ fn traces() {
 fn replies() {
     replay("replies", laws::replies);
 }
+
+#[test]
+fn answers() {
+    replay("answers", laws::answers);
+}

@@ -1,6 +1,8 @@
 """The poller inside the asyncio loop."""
 
 from megahertz.engine.bus import Bus
+from megahertz.engine.client import Pool
+from megahertz.engine.client_settings import Origin, PoolSettings, PoolStatistics, Proxy
 from megahertz.engine.control import ask_reload, is_supervisor
 from megahertz.engine.health import Health
 from megahertz.engine.inspector import Inspector, Question, ask, ask_all
@@ -11,6 +13,7 @@ from megahertz.engine.native import (
     Answer,
     BreakerCell,
     Callbacks,
+    ClientAnswer,
     ClientTlsConfig,
     Engine,
     Exchange,
@@ -73,6 +76,7 @@ __all__ = [
     "BreakerCell",
     "Bus",
     "Callbacks",
+    "ClientAnswer",
     "ClientTlsConfig",
     "Endpoint",
     "Engine",
@@ -92,7 +96,12 @@ __all__ = [
     "Loudness",
     "Notifier",
     "Observer",
+    "Origin",
     "Plane",
+    "Pool",
+    "PoolSettings",
+    "PoolStatistics",
+    "Proxy",
     "Question",
     "Quiet",
     "Replay",

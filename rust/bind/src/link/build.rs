@@ -1,5 +1,6 @@
 //! Replies as Python objects, made where they lie.
-use crate::calls::{self, Object};
+use crate::calls::Object;
+use crate::reply::failure;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -39,16 +40,6 @@ pub fn whole(
 ) -> PyResult<Py<PyAny>> {
     let mut builder = Builder { py, data, at: 0, text, error, bounds: Bounds::default() };
     builder.next()?.map(Bound::unbind)
-}
-
-/// The error that Python makes of a failure of that kind.
-pub fn failure(hook: &Object<'_>, kind: &str, why: &str) -> PyErr {
-    let py = hook.py();
-    let (kind, why) = (PyString::intern(py, kind), PyString::new(py, why));
-    match calls::call(hook, [kind.as_any(), why.as_any()]) {
-        Ok(error) => PyErr::from_value(error),
-        Err(error) => error,
-    }
 }
 
 struct Builder<'a, 'py> {

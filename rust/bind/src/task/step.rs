@@ -1,7 +1,7 @@
 //! One step of a request's coroutine, and what it waits for after it.
 use super::{Outcome, Owner, RequestTask, State, is_fatal};
 use crate::calls::{self, Object, Step};
-use crate::link::Reply;
+use crate::reply::Reply;
 use crate::runtime::Runtime;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;

@@ -54,6 +54,26 @@ impl Connection {
         })
     }
 
+    /// From here on through TLS.
+    pub(super) fn secure(&mut self, peer: &Peer) -> Result<(), Loss> {
+        self.tls = Some(Box::new(peer.session(SEALED)?));
+        self.stage = Stage::Shaking;
+        Ok(())
+    }
+
+    pub(super) fn protocol(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.alpn_protocol()
+    }
+
+    /// Whether nothing has come that an idle peer would not say; TLS may renew its tickets.
+    pub(super) fn is_alive(&self) -> bool {
+        let mut octet = [0_u8];
+        match recv(&self.fd, &mut octet, RecvFlags::PEEK) {
+            Ok((_, count)) => count > 0 && self.tls.is_some(),
+            Err(errno) => errno == Errno::AGAIN,
+        }
+    }
+
     pub(super) fn wanted(&self) -> EventFlags {
         let sealed = self.tls.as_ref().is_some_and(|tls| tls.wants_write());
         match self.stage {

@@ -69,6 +69,14 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The same, with protocols to be offered beside TLS (ALPN), the one liked best first.
+    #[must_use]
+    pub fn offering(&self, protocols: &[&[u8]]) -> Peer {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Peer { config: Arc::new(config), name: self.name.clone() }
+    }
+
     pub(super) fn session(&self, sealed: usize) -> Result<ClientConnection, Loss> {
         let wrong = |error: &dyn std::fmt::Display| Loss::Tls(error.to_string());
         let name = ServerName::try_from(self.name.clone()).map_err(|error| wrong(&error))?;

@@ -1,6 +1,10 @@
-//! The links of one loop: their poller, their flushes and their times.
-use super::Link;
+//! The outgoing connections of one loop: their poller, their flushes and their times.
+//!
+//! Whose they are is an [`Owner`]: a link to Redis, or a pool of HTTP connections.
 use crate::batch;
+use crate::client::ClientPool;
+use crate::link::Link;
+use crate::reply::Reply;
 use crate::runtime::Runtime;
 use poll::link::{Address, LinkKey, Loss, Notice, Peer};
 use pyo3::exceptions::PyOSError;
@@ -17,22 +21,86 @@ pub fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Whose a connection is.
+pub enum Owner {
+    Link(Py<Link>),
+    Pool(Py<ClientPool>),
+}
+
+impl Owner {
+    fn clone_ref(&self, py: Python<'_>) -> Owner {
+        match self {
+            Owner::Link(link) => Owner::Link(link.clone_ref(py)),
+            Owner::Pool(pool) => Owner::Pool(pool.clone_ref(py)),
+        }
+    }
+
+    fn is(&self, other: &Owner) -> bool {
+        match (self, other) {
+            (Owner::Link(link), Owner::Link(other)) => link.is(other),
+            (Owner::Pool(pool), Owner::Pool(other)) => pool.is(other),
+            _ => false,
+        }
+    }
+
+    fn act(&self, py: Python<'_>, notice: Notice) {
+        match self {
+            Owner::Link(link) => Link::act(link.bind(py), notice),
+            Owner::Pool(pool) => ClientPool::act(pool.bind(py), notice),
+        }
+    }
+
+    fn lose(&self, py: Python<'_>, key: LinkKey, why: &str) {
+        match self {
+            Owner::Link(link) => {
+                let link = link.bind(py);
+                Link::unraisable(link, Link::lose(link, why, false));
+            }
+            Owner::Pool(pool) => {
+                let pool = pool.bind(py);
+                ClientPool::unraisable(pool, ClientPool::lose(pool, key, why));
+            }
+        }
+    }
+
+    fn flush(&self, py: Python<'_>) {
+        match self {
+            Owner::Link(link) => Link::flush(link.bind(py)),
+            Owner::Pool(pool) => ClientPool::flush(pool.bind(py)),
+        }
+    }
+
+    fn expire(&self, py: Python<'_>, at: u64) -> PyResult<u64> {
+        match self {
+            Owner::Link(link) => Link::expire(link.bind(py), at),
+            Owner::Pool(pool) => ClientPool::expire(pool.bind(py), at),
+        }
+    }
+
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Owner::Link(link) => visit.call(link),
+            Owner::Pool(pool) => visit.call(pool),
+        }
+    }
+}
+
 #[pyclass(weakref, module = "megahertz._core")]
 pub struct Links {
-    pub(super) poll: poll::link::Links,
+    pub poll: poll::link::Links,
     pub runtime: Py<Runtime>,
     /// Whose connection each place is.
-    owners: Vec<Option<Py<Link>>>,
-    /// Those with something in the line that has a time, or may have.
-    timed: Vec<Py<Link>>,
+    owners: Vec<Option<(LinkKey, Owner)>>,
+    /// Those with something that has a time, or may have.
+    timed: Vec<Owner>,
     /// Those with something to send.
-    dirty: Vec<Py<Link>>,
+    dirty: Vec<Owner>,
     flush_due: bool,
     polling: bool,
     /// When the loop calls for what is overdue.
     armed: u64,
     /// KeyboardInterrupt or SystemExit of a request: let out of the loop after the batch.
-    pub(super) fatal: Option<PyErr>,
+    pub fatal: Option<PyErr>,
 }
 
 #[pymethods]
@@ -72,11 +140,11 @@ impl Links {
         batch::enter();
         for notice in notices {
             let key = notice.key();
-            let Some(link) = Self::owner(slf, key) else { continue };
+            let Some(owner) = Self::owner(slf, key) else { continue };
             // A bug of ours costs a connection, not the worker its ears: what was read of it may be
             // half consumed.
-            if catch_unwind(AssertUnwindSafe(|| Self::act(&link, notice))).is_err() {
-                Link::unraisable(&link, Link::lose(&link, "a panic of the engine", false));
+            if catch_unwind(AssertUnwindSafe(|| owner.act(slf.py(), notice))).is_err() {
+                owner.lose(slf.py(), key, "a panic of the engine");
             }
         }
         batch::leave(slf.py());
@@ -92,8 +160,8 @@ impl Links {
             links.flush_due = false;
             std::mem::take(&mut links.dirty)
         };
-        for link in dirty {
-            Link::flush(link.bind(slf.py()));
+        for owner in dirty {
+            owner.flush(slf.py());
         }
     }
 
@@ -107,10 +175,10 @@ impl Links {
         };
         let at = now();
         let mut next = u64::MAX;
-        for link in timed {
-            let due = Link::expire(link.bind(py), at)?;
+        for owner in timed {
+            let due = owner.expire(py, at)?;
             if due < u64::MAX {
-                slf.borrow_mut().timed.push(link);
+                slf.borrow_mut().timed.push(owner);
                 next = next.min(due);
             }
         }
@@ -118,8 +186,9 @@ impl Links {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        for link in self.owners.iter().flatten().chain(&self.timed).chain(&self.dirty) {
-            visit.call(link)?;
+        let owners = self.owners.iter().flatten().map(|(_, owner)| owner);
+        for owner in owners.chain(&self.timed).chain(&self.dirty) {
+            owner.visit(&visit)?;
         }
         visit.call(&self.runtime)
     }
@@ -132,73 +201,47 @@ impl Links {
 }
 
 impl Links {
-    fn owner<'py>(slf: &Bound<'py, Self>, key: LinkKey) -> Option<Bound<'py, Link>> {
-        let owner = {
-            let links = slf.borrow();
-            let owner = links.owners.get(key.index as usize).and_then(Option::as_ref);
-            owner.map(|link| link.bind(slf.py()).clone())
-        };
-        owner.filter(|link| link.borrow().key == Some(key))
+    fn owner(slf: &Bound<'_, Self>, key: LinkKey) -> Option<Owner> {
+        let links = slf.borrow();
+        let (known, owner) = links.owners.get(key.index as usize)?.as_ref()?;
+        (*known == key).then(|| owner.clone_ref(slf.py()))
     }
 
-    fn act(link: &Bound<'_, Link>, notice: Notice) {
-        let acted = match notice {
-            Notice::Open(_) => Link::opened(link),
-            Notice::Input(_) => Link::received(link),
-            Notice::Room(_) => {
-                Link::flush(link);
-                Ok(())
-            }
-            Notice::Lost(_, loss) => Link::lose(link, &loss.to_string(), true),
-        };
-        Link::unraisable(link, acted);
-    }
-
-    /// Begins to connect a link.
+    /// Begins to connect.
     pub fn dial(
-        link: &Bound<'_, Link>,
+        &mut self,
+        owner: Owner,
         address: &Address,
         peer: Option<&Peer>,
     ) -> Result<LinkKey, Loss> {
-        let links = link.borrow().links.clone_ref(link.py());
-        let mut links = links.borrow_mut(link.py());
-        let key = links.poll.dial(address, peer)?;
+        let key = self.poll.dial(address, peer)?;
         let index = key.index as usize;
-        if links.owners.len() <= index {
-            links.owners.resize_with(index + 1, || None);
+        if self.owners.len() <= index {
+            self.owners.resize_with(index + 1, || None);
         }
-        links.owners[index] = Some(link.clone().unbind());
+        self.owners[index] = Some((key, owner));
         Ok(key)
     }
 
-    /// Closes the connection of a link, if it has one.
-    pub fn forget(link: &Bound<'_, Link>) {
-        let (key, links) = {
-            let mut link_ = link.borrow_mut();
-            (link_.key.take(), link_.links.clone_ref(link.py()))
-        };
-        let Some(key) = key else { return };
-        let owner = {
-            let mut links = links.borrow_mut(link.py());
-            links.poll.close(key);
-            let place = links.owners.get_mut(key.index as usize);
-            // Another link may have the place by now.
-            place.and_then(|owner| owner.take_if(|owner| owner.is(link)))
-        };
-        drop(owner);
+    /// Closes a connection, whose owner is given back: it may be dropped once nothing is borrowed.
+    #[must_use]
+    pub fn forget(&mut self, key: LinkKey) -> Option<Owner> {
+        self.poll.close(key);
+        let place = self.owners.get_mut(key.index as usize)?;
+        // Another one may have the place by now.
+        place.take_if(|(known, _)| *known == key).map(|(_, owner)| owner)
     }
 
-    /// Has a link flushed at the end of the batch, or in the loop's next turn.
-    pub fn touch(link: &Bound<'_, Link>) -> PyResult<()> {
-        let py = link.py();
-        let slf = link.borrow().links.bind(py).clone();
+    /// Has an owner flushed at the end of the batch, or in the loop's next turn.
+    pub fn touch(slf: &Bound<'_, Self>, owner: Owner) -> PyResult<()> {
+        let py = slf.py();
         let lp = {
             let mut links = slf.borrow_mut();
-            links.dirty.push(link.clone().unbind());
+            links.dirty.push(owner);
             if std::mem::replace(&mut links.flush_due, true) {
                 return Ok(());
             }
-            if batch::defer(&slf) {
+            if batch::defer(slf) {
                 return Ok(());
             }
             links.runtime.get().lp.clone_ref(py)
@@ -208,24 +251,20 @@ impl Links {
     }
 
     /// Sees to it that `due` is not missed.
-    pub fn remind(link: &Bound<'_, Link>, due: u64) -> PyResult<()> {
+    pub fn remind(slf: &Bound<'_, Self>, owner: Owner, due: u64) -> PyResult<()> {
         if due == u64::MAX {
             return Ok(());
         }
-        let slf = {
-            let link = link.borrow();
-            link.links.bind(link.py()).clone()
-        };
         {
             let mut links = slf.borrow_mut();
-            if !links.timed.iter().any(|timed| timed.is(link)) {
-                links.timed.push(link.clone().unbind());
+            if !links.timed.iter().any(|timed| timed.is(&owner)) {
+                links.timed.push(owner);
             }
             if due >= links.armed {
                 return Ok(());
             }
         }
-        Self::arm(&slf, due)
+        Self::arm(slf, due)
     }
 
     fn arm(slf: &Bound<'_, Self>, due: u64) -> PyResult<()> {
@@ -245,4 +284,10 @@ impl Links {
         let seconds = due.saturating_sub(now()) as f64 / 1e9;
         lp.call_method1(py, intern!(py, "call_later"), (seconds, expire)).map(drop)
     }
+}
+
+/// Adds this idea's classes to `megahertz._core`.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Reply>()?;
+    module.add_class::<Links>()
 }

@@ -1,14 +1,17 @@
-//! What a command is waited for by: a future of asyncio's kind, cheaper where our own tasks wait.
+//! What an outgoing call is waited for by: a future of asyncio's kind, cheaper where our own tasks
+//! wait.
 //!
 //! It answers to what asyncio asks of a future (`_asyncio_future_blocking`, `add_done_callback`,
 //! `gather`, `shield`, `wait_for`), and to what `create_task` asks of a coroutine, since redis-py's
 //! commands are coroutines. A request's task that waits for it is stepped in place.
 use crate::calls::{self, Object};
+use crate::client::ClientPool;
 use crate::runtime::Runtime;
 use crate::task::RequestTask;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 enum State {
     Pending,
@@ -30,13 +33,21 @@ pub struct Reply {
     state: State,
     convert: Option<Py<PyAny>>,
     told: Told,
+    /// Who is to know that nobody waits any more, and under which number.
+    tie: Option<(Py<ClientPool>, u64)>,
     #[pyo3(get, set, name = "_asyncio_future_blocking")]
     blocking: bool,
 }
 
 impl Reply {
     pub fn new(runtime: Py<Runtime>, convert: Option<Py<PyAny>>) -> Reply {
-        Reply { runtime, state: State::Pending, convert, told: Told::default(), blocking: false }
+        let (state, told) = (State::Pending, Told::default());
+        Reply { runtime, state, convert, told, tie: None, blocking: false }
+    }
+
+    /// One that a pool is told of when it is cancelled.
+    pub fn tied(runtime: Py<Runtime>, pool: Py<ClientPool>, ticket: u64) -> Reply {
+        Reply { tie: Some((pool, ticket)), ..Reply::new(runtime, None) }
     }
 
     pub fn is_pending(&self) -> bool {
@@ -74,7 +85,7 @@ impl Reply {
             }
             (result, _) => result,
         };
-        let told = {
+        let (told, tie) = {
             let mut reply = slf.borrow_mut();
             if !reply.is_pending() {
                 return Ok(());
@@ -83,8 +94,9 @@ impl Reply {
                 Ok(value) => State::Done(value),
                 Err(error) => State::Failed(error),
             };
-            std::mem::take(&mut reply.told)
+            (std::mem::take(&mut reply.told), reply.tie.take())
         };
+        drop(tie);
         Self::tell(slf, told, in_place)
     }
 
@@ -148,17 +160,20 @@ impl Reply {
         }
     }
 
-    /// Nobody waits for it any more; its reply is read, in order, and dropped.
+    /// Nobody waits for it any more; a reply of Redis is read, in order, and dropped.
     #[pyo3(signature = (msg=None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
-        let told = {
+        let (told, tie) = {
             let mut reply = slf.borrow_mut();
             if !reply.is_pending() {
                 return Ok(false);
             }
             reply.state = State::Cancelled(msg);
-            std::mem::take(&mut reply.told)
+            (std::mem::take(&mut reply.told), reply.tie.take())
         };
+        if let Some((pool, ticket)) = tie {
+            ClientPool::abandon(pool.bind(slf.py()), ticket);
+        }
         Self::tell(slf, told, false).map(|()| true)
     }
 
@@ -267,6 +282,9 @@ impl Reply {
             State::Pending | State::Failed(_) => {}
         }
         visit.call(&self.convert)?;
+        if let Some((pool, _)) = &self.tie {
+            visit.call(pool)?;
+        }
         visit.call(&self.told.task)?;
         for (callback, context) in &self.told.callbacks {
             visit.call(callback)?;
@@ -277,6 +295,17 @@ impl Reply {
 
     fn __clear__(&mut self) {
         self.convert = None;
+        self.tie = None;
         self.told = Told::default();
+    }
+}
+
+/// The error that Python makes of a failure of that kind.
+pub fn failure(hook: &Object<'_>, kind: &str, why: &str) -> PyErr {
+    let py = hook.py();
+    let (kind, why) = (PyString::intern(py, kind), PyString::new(py, why));
+    match calls::call(hook, [kind.as_any(), why.as_any()]) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
     }
 }

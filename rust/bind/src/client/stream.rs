@@ -1,0 +1,139 @@
+//! An answer's body as it comes: pieces that wait to be read, or who waits for one.
+use super::ClientPool;
+use crate::reply::Reply;
+use poll::link::LinkKey;
+use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::collections::VecDeque;
+
+/// Octets that wait to be read before the server is made to wait (asyncio's streams: 64 KiB).
+const MOST_UNREAD: usize = 64 * 1024;
+
+pub struct Stream {
+    /// Where it comes from.
+    key: LinkKey,
+    pieces: VecDeque<Py<PyBytes>>,
+    held: usize,
+    waiter: Option<Py<Reply>>,
+    ended: bool,
+    pub failed: Option<(&'static str, String)>,
+    trailers: Vec<u8>,
+}
+
+impl Stream {
+    pub fn new(key: LinkKey) -> Stream {
+        Stream {
+            key,
+            pieces: VecDeque::new(),
+            held: 0,
+            waiter: None,
+            ended: false,
+            failed: None,
+            trailers: vec![],
+        }
+    }
+
+    pub fn add(&mut self, py: Python<'_>, octets: &[u8]) {
+        if !octets.is_empty() {
+            self.held += octets.len();
+            self.pieces.push_back(PyBytes::new(py, octets).unbind());
+        }
+    }
+
+    pub fn end(&mut self, trailers: Vec<u8>) {
+        (self.ended, self.trailers) = (true, trailers);
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.held >= MOST_UNREAD
+    }
+
+    /// The next piece or the end; None: neither is there yet.
+    fn next(&mut self, py: Python<'_>) -> Option<Result<Py<PyAny>, End>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            self.held -= piece.bind(py).as_bytes().len();
+            return Some(Ok(piece.into_any()));
+        }
+        if let Some((kind, why)) = &self.failed {
+            return Some(Err(End::Failed(kind, why.clone())));
+        }
+        self.ended.then_some(Err(End::Over))
+    }
+
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.waiter)
+    }
+}
+
+/// How a stream ends.
+enum End {
+    Over,
+    Failed(&'static str, String),
+}
+
+impl ClientPool {
+    /// What to wait for before the next piece of a stream.
+    pub fn next_piece<'py>(slf: &Bound<'py, Self>, ticket: u64) -> PyResult<Bound<'py, Reply>> {
+        let py = slf.py();
+        let reply = Bound::new(py, Reply::new(Self::runtime(slf), None))?;
+        {
+            let pool = &mut *slf.borrow_mut();
+            let Some(stream) = pool.streams.get_mut(&ticket) else {
+                return Err(PyRuntimeError::new_err("the answer was closed"));
+            };
+            if stream.waiter.as_ref().is_some_and(|waiter| waiter.borrow(py).is_pending()) {
+                return Err(PyRuntimeError::new_err("somebody else reads this answer"));
+            }
+            stream.waiter = Some(reply.clone().unbind());
+        }
+        Self::stir(slf, ticket, false)?;
+        Ok(reply)
+    }
+
+    /// Gives who waits for a piece of a stream what there is.
+    pub(super) fn stir(slf: &Bound<'_, Self>, ticket: u64, in_place: bool) -> PyResult<()> {
+        let py = slf.py();
+        let (waiter, next) = {
+            let pool = &mut *slf.borrow_mut();
+            let Some(stream) = pool.streams.get_mut(&ticket) else { return Ok(()) };
+            let Some(waiter) = stream.waiter.take() else { return Ok(()) };
+            if !waiter.borrow(py).is_pending() {
+                return Ok(());
+            }
+            let Some(next) = stream.next(py) else {
+                stream.waiter = Some(waiter);
+                return Ok(());
+            };
+            if stream.held == 0 {
+                let key = stream.key;
+                pool.pause(py, key, false);
+            }
+            (waiter, next)
+        };
+        match next {
+            Ok(piece) => Reply::complete(waiter.bind(py), Ok(piece), in_place),
+            Err(End::Failed(kind, why)) => Self::fail(slf, Some(&waiter), (kind, &why), in_place),
+            Err(End::Over) => {
+                let over = PyStopAsyncIteration::new_err(());
+                Reply::complete(waiter.bind(py), Err(over), in_place)
+            }
+        }
+    }
+
+    /// Lets the server wait, or go on.
+    pub(super) fn pause(&mut self, py: Python<'_>, key: LinkKey, paused: bool) {
+        let Some(connection) = self.connection(key) else { return };
+        if connection.flight().is_some()
+            && std::mem::replace(&mut connection.paused, paused) != paused
+        {
+            self.links.borrow_mut(py).poll.pause(key, paused);
+        }
+    }
+
+    /// What came behind a stream.
+    pub fn trailers(&self, ticket: u64) -> &[u8] {
+        self.streams.get(&ticket).map_or(&[], |stream| &stream.trailers)
+    }
+}
