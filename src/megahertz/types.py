@@ -39,3 +39,12 @@ class Resource(Protocol):
     async def __aenter__(self) -> Any: ...
 
     async def __aexit__(self, *exc: object) -> bool | None: ...
+
+
+@runtime_checkable
+class Retiring(Protocol):
+    """A resource that has to tell others that the application is going, while it still serves."""
+
+    async def retire(self) -> None:
+        """Called when a stop begins, before anything is refused; then it is closed all the same."""
+        ...

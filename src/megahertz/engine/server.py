@@ -27,6 +27,10 @@ from megahertz.engine.tls import Stamp, Tls
 from megahertz.errors import BadRoute, BadSettings, BodyRefused, DeadlineExceeded, Misused
 from megahertz.settings import Limits
 
+RETIRE = 5.0
+"""Seconds, within the grace, that a service has to tell others that it is going, while it still
+serves."""
+
 CLEAN_UP = 1.0
 """Seconds that handlers cancelled after the grace have for their `finally`; within the 2 s that
 Kubernetes adds to a termination grace that ran out in a preStop hook."""
@@ -271,6 +275,7 @@ class Server:
     ) -> None:
         """Stops accepting, lets running requests finish, then closes and leaves the service.
 
+        A service that has a `retire` is told first, while it still serves.
         Connections are closed behind their next answer, or once they have been quiet for a second.
         WebSockets are told to come back (1012) and event streams are ended one after the other.
 
@@ -286,6 +291,7 @@ class Server:
         self._stopped = True
         if self._check is not None:
             self._check.cancel()
+        grace -= await self._retire(grace)
         if handed_over:
             engine.unlisten()
         if spread is None:
@@ -309,6 +315,19 @@ class Server:
             await self._cancelled(engine)
             asyncio.get_running_loop().remove_reader(engine.fileno())
             await self._service.__aexit__(None, None, None)
+
+    async def _retire(self, grace: float) -> float:
+        """Tells the service; gives the seconds that it took."""
+        retire = getattr(self._service, "retire", None)
+        if retire is None:
+            return 0.0
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(min(RETIRE, grace)):
+                await retire()
+        except Exception as error:
+            log.error("stops although it could not say so to everybody: %r", error)
+        return asyncio.get_running_loop().time() - began
 
     async def _cancelled(self, engine: Engine) -> None:
         """Lets cancelled handlers clean up, for a bounded time."""

@@ -124,7 +124,8 @@ class Service(Protocol):
     """An application to the engine; entered before the first request, left after the last.
 
     One with a fallback may have a `gate`, the rules in front of it. One may have a `plane` that the
-    engine counts in where the process has none of its own.
+    engine counts in where the process has none of its own, and a coroutine function `retire`, which
+    is awaited when a stop begins, before anything is refused.
     """
 
     @property

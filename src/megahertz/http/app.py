@@ -1,5 +1,6 @@
 """The application: routes, what they share, and what is open while they serve."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
@@ -48,7 +49,7 @@ from megahertz.http.signature import is_async
 from megahertz.http.state import State
 from megahertz.http.threads import Threads
 from megahertz.observe import SLO, Sampler, observed
-from megahertz.types import Layer, Resource
+from megahertz.types import Layer, Resource, Retiring
 
 F = TypeVar("F", bound=ErrorHandler)
 
@@ -254,6 +255,11 @@ class App(Router):
         if stack is not None:
             await stack.aclose()
         return None
+
+    async def retire(self) -> None:
+        """Lets resources tell others that it is going (`Retiring`), all at the same time."""
+        parts: list[Any] = [it for app in self._apps() for it in app._resources]
+        await asyncio.gather(*(it.retire() for it in parts if isinstance(it, Retiring)))
 
     def set_policy(self, policy: Policy, *, route: str | None = None) -> None:
         """Other rules from the next request on, in this worker; all routes at once, or none.
