@@ -55,6 +55,12 @@ def test_the_budget_may_have_another_field_or_none():
     assert Policy(budget="").told is None
 
 
+def test_a_budget_that_is_named_is_a_rule_of_its_own():
+    assert Policy().is_empty
+    assert Policy(budget="").is_empty
+    assert not Policy(budget="x-timeout").is_empty
+
+
 def test_a_bulkhead_refuses_above_its_number_and_frees_on_every_end():
     bulkhead = Bulkhead(1)
 

@@ -27,7 +27,8 @@ class Policy:
         deadline: seconds from the parsed request to its answer; then the handler is cancelled
             and the client told 504. Who cannot be answered in time any more is told 503 at once.
         budget: the field by which callers say how many milliseconds they will wait; the deadline
-            is the less of both. "" looks at none.
+            is the less of both. Named, it counts on routes without any other rule, too; "" looks
+            at none.
         shed: refuses by load, 503.
         limit: a rate, 429 above. One object counts together wherever it is used.
         breaker: after failures (answers of 500 and above, deadlines) the handler rests: 503, or
@@ -83,8 +84,9 @@ class Policy:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no rule."""
-        return self.deadline is None and all(self.rule(name) is None for name in RULES)
+        """Whether there is no rule; a budget that is named is one, also without a deadline."""
+        timed = self.deadline is not None or bool(self.budget)
+        return not timed and all(self.rule(name) is None for name in RULES)
 
     def rule(self, name: str) -> Any:
         """One of `RULES`; None where it is off."""
