@@ -10,6 +10,7 @@ import msgspec
 from megahertz import (
     GCRA,
     App,
+    Client,
     Cookie,
     Depends,
     Event,
@@ -29,7 +30,8 @@ from megahertz import (
     deadline,
 )
 from megahertz.cache import Tiers, cached
-from megahertz.govern import Bulkhead, Hedge, Retry, Timeout
+from megahertz.govern import Bulkhead, Group, Hedge, Retry, Timeout, Upstream
+from megahertz.http import ClientResponse
 from megahertz.types import Handler
 
 
@@ -189,3 +191,21 @@ async def caches() -> None:
 
 async def named(name: str) -> int:
     return len(name)
+
+
+class Stock(msgspec.Struct):
+    left: int
+
+
+async def calls() -> None:
+    upstream = Upstream(Group("stock"), retry=Retry(), per_try=0.1)
+    async with Client("http://stock", headers={"x-a": "1"}, upstream=upstream) as client:
+        response = await client.get("/7", params={"full": True}, timeout=1.0)
+        assert_type(response, ClientResponse)
+        assert_type(response.decode(Stock), Stock)
+        assert_type(response.decode(list[Stock]), list[Stock])
+        await client.post("/", json=Stock(7), auth=("name", "password"))
+        await client.post("/", files={"f": ("a.txt", b"x")}, data={"a": [1, 2]})
+        async with client.stream("GET", "/feed") as stream:
+            async for line in stream.aiter_lines():
+                assert_type(line, str)

@@ -3,6 +3,7 @@
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
 from megahertz.http.background import Background, BackgroundStatistics, BackgroundTasks
+from megahertz.http.client import Client, ClientResponse, ClientStatistics, StreamedResponse
 from megahertz.http.compress import Compress
 from megahertz.http.cors import CORS
 from megahertz.http.declared import Declared
@@ -40,6 +41,9 @@ __all__ = [
     "BackgroundStatistics",
     "BackgroundTasks",
     "Body",
+    "Client",
+    "ClientResponse",
+    "ClientStatistics",
     "Compress",
     "Cookie",
     "Declared",
@@ -66,6 +70,7 @@ __all__ = [
     "Session",
     "SessionMiddleware",
     "Sessions",
+    "StreamedResponse",
     "StreamingResponse",
     "ThreadStatistics",
     "Threads",
