@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    balance,
     cancellations,
     compare,
     curves,
@@ -94,6 +95,7 @@ PARTS: dict[tuple[str, str], Callable[[Found], list[str]]] = {
     ("docs/guide/limits.md", "outage"): outage.table,
     ("docs/guide/deadlines.md", "cancellations"): cancellations.table,
     ("docs/guide/limits.md", "redis-limits"): redis_limits.table,
+    ("docs/guide/balancing.md", "balance"): balance.table,
     ("docs/guide/caches.md", "hits"): hits.table,
     ("docs/guide/caches.md", "tiers"): tiers.table,
     ("docs/guide/caches.md", "curves"): curves.table,
@@ -113,6 +115,8 @@ def rendered(folder: Path = FOLDER) -> dict[str, str]:
     pages |= {f"{PLOTS}/{name}.svg": plot(it) for name, it in found.items()}
     if newest := result.newest("overload", folder):
         pages[f"{PLOTS}/overload.svg"] = overload.picture(newest)
+    if newest := result.newest("balance", folder):
+        pages[f"{PLOTS}/balance.svg"] = balance.picture(newest)
     if newest := result.newest("curves", folder):
         pages[f"{PLOTS}/hits.svg"] = curves.picture(newest)
     for (page, name), table in PARTS.items():
