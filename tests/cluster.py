@@ -113,6 +113,27 @@ class Etcd:
         self._process.wait()
 
 
+class Nats:
+    """A server that keeps nothing."""
+
+    def __init__(self) -> None:
+        for _ in range(ATTEMPTS):
+            port = free_port()
+            self._process = subprocess.Popen(
+                [program("nats-server"), "-a", "127.0.0.1", "-p", str(port)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            if answers(self._process, port):
+                self.url = f"nats://127.0.0.1:{port}"
+                return
+        pytest.fail("nats-server ended before it was ready")
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
 class Toxiproxy:
     """Stands between a client and a server, and does harm when told to."""
 

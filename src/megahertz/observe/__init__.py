@@ -14,7 +14,13 @@ from megahertz.observe.logs import Logs, LogStatistics
 from megahertz.observe.metrics import exposition, scraped
 from megahertz.observe.observed import observed
 from megahertz.observe.otlp_json import spans_of
-from megahertz.observe.propagate import continued, extract, inject
+from megahertz.observe.propagate import (
+    continued,
+    extract,
+    grpc_continued,
+    grpc_options,
+    inject,
+)
 from megahertz.observe.runtime import Alarm, Runtime, RuntimeStatistics, Thresholds
 from megahertz.observe.sampler import Sampler
 from megahertz.observe.sampling import Sampling
@@ -60,6 +66,8 @@ __all__ = [
     "exposition",
     "extract",
     "forest",
+    "grpc_continued",
+    "grpc_options",
     "inject",
     "kept",
     "mermaid",

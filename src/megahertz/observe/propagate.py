@@ -9,11 +9,13 @@ does.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple
 
+from megahertz.context import EXPIRY_HEADER, expiry, read_expiry
+from megahertz.context import deadline as remaining
 from megahertz.engine import TraceContext, TraceSource
-from megahertz.errors import BadSettings
+from megahertz.errors import BadSettings, DeadlineExceeded, RemoteProtocolError
 from megahertz.observe.current import CURRENT
 
 try:
@@ -42,7 +44,9 @@ class _Outgoing(NamedTuple):
     baggage: str
 
 
-def inject(headers: Carrier, *, formats: Sequence[Format] = ("w3c",)) -> None:
+def inject(
+    headers: Carrier, *, formats: Sequence[Format] = ("w3c",), deadline: bool = False
+) -> None:
     """Writes the current trace into `headers`; nothing where there is none.
 
     Inside a recorded span the callee's parent is that span. The parent of a request that is not
@@ -52,6 +56,8 @@ def inject(headers: Carrier, *, formats: Sequence[Format] = ("w3c",)) -> None:
         headers: changed in place; a field of the same name is replaced.
         formats: `w3c` (traceparent, tracestate), `b3` (one field), `b3multi` (X-B3-...); `baggage`
             goes with each of them.
+        deadline: also tells until when the work is of use (`x-mhz-deadline`), where there is one;
+            for messages, whose time goes on while they wait in a queue.
 
     Example:
         >>> headers: dict[str, str] = {}
@@ -63,6 +69,9 @@ def inject(headers: Carrier, *, formats: Sequence[Format] = ("w3c",)) -> None:
     found = _outgoing()
     if found is not None:
         _write(headers, _fields(found, formats))
+    moment = expiry() if deadline else None
+    if moment is not None:
+        _write(headers, [(EXPIRY_HEADER, moment)])
 
 
 def extract(headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> TraceContext | None:
@@ -72,7 +81,7 @@ def extract(headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> TraceCont
 
 @contextmanager
 def continued(
-    headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
+    headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]], *, deadline: bool = False
 ) -> Iterator[TraceContext | None]:
     """Goes on with the trace of a message: inside, spans are its children, and `inject` tells it.
 
@@ -81,8 +90,71 @@ def continued(
                 await handle(message)
 
     Gives None where the message carries none.
+
+    Args:
+        headers: of the message.
+        deadline: inside, the deadline is the one that the message carries, where it does.
+
+    Raises:
+        DeadlineExceeded: the message's time was over before the block, or is in it.
     """
-    found = extract(headers)
+    headers = _pairs(headers)
+    with _until(headers) if deadline else nullcontext(), _within(extract(headers)) as found:
+        yield found
+
+
+def grpc_options() -> dict[str, Any]:
+    """Trace and deadline for a call by grpcio: `await stub.Get(request, **grpc_options())`.
+
+    Raises:
+        DeadlineExceeded: nothing is left.
+    """
+    left = remaining()
+    if left == 0:
+        raise DeadlineExceeded("no time is left for the call")
+    found = _outgoing()
+    metadata = () if found is None else tuple(_fields(found, ("w3c",)))
+    return {"metadata": metadata, "timeout": left}
+
+
+@contextmanager
+def grpc_continued(context: Any) -> Iterator[TraceContext | None]:
+    """Goes on with the trace and the deadline of a call that grpcio serves.
+
+        async def Get(self, request, context):
+            with grpc_continued(context):
+                return await find(request)
+
+    Args:
+        context: of the handler (`grpc.aio.ServicerContext`).
+
+    Raises:
+        DeadlineExceeded: the caller's time is up.
+    """
+    left = context.time_remaining()
+    until = nullcontext() if left is None else remaining(max(0.0, left))
+    with until, _within(extract(context.invocation_metadata() or ())) as found:
+        yield found
+
+
+@contextmanager
+def _until(headers: list[tuple[bytes, bytes]]) -> Iterator[None]:
+    told = [value for name, value in headers if name.lower() == EXPIRY_HEADER.encode()]
+    try:
+        left = read_expiry(told[-1].decode("latin-1")) if told else None
+    except RemoteProtocolError:
+        left = None
+    if left is None:
+        yield
+        return
+    if left == 0:
+        raise DeadlineExceeded("the message's time was over before it was taken up")
+    with remaining(left):
+        yield
+
+
+@contextmanager
+def _within(found: TraceContext | None) -> Iterator[TraceContext | None]:
     if found is None:
         yield None
         return
