@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 from rich.console import Console
 
-from benchmarks import generator, micro
+from benchmarks import calls, generator, micro
 from benchmarks.build import Missing, is_release
 from benchmarks.idle import measure_idle
 from benchmarks.limits import raise_limits
@@ -68,13 +68,15 @@ def main(
     console = Console()
     if listing:
         return _list(console)
-    names = _split(work) or (*WORKS, MICRO)
-    if unknown := sorted({*names} - {*WORKS, MICRO}):
-        raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(WORKS)}, {MICRO}")
+    known = (*WORKS, calls.NAME, MICRO)
+    names = _split(work) or known
+    if unknown := sorted({*names} - {*known}):
+        raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(known)}")
     order = Order(_split(peers), rounds, seconds)
     try:
-        found = _measured([WORKS[name] for name in names if name != MICRO], order, console)
-        within = micro.measure(console) if MICRO in names else True
+        found = _measured([WORKS[name] for name in names if name in WORKS], order, console)
+        within = calls.run(rounds, seconds, keep=is_release()) if calls.NAME in names else True
+        within &= micro.measure(console) if MICRO in names else True
     except (Missing, ValueError) as error:
         raise click.ClickException(str(error)) from error
     kept = _judged(found, console) and within

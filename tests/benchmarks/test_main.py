@@ -38,7 +38,7 @@ def test_an_unknown_work_or_peer_is_named(run):
     work, peer = run("--work", "nonsense"), run("--work", "hello", "--peers", "nonsense")
 
     assert (work.exit_code, peer.exit_code) == (2, 1)
-    assert "there are hello, idle, micro" in work.output
+    assert "there are hello, idle, client, micro" in work.output
     assert "no peer is called nonsense" in peer.output
 
 
