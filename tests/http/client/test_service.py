@@ -163,11 +163,10 @@ async def test_a_try_has_its_own_time_and_the_call_the_whole():
             "/", timeout=1.0
         )
 
-    assert {sent.timeout for sent in pool.sent} == {0.4}
-    assert 2 <= len(pool.sent) <= 3
+    assert [sent.timeout for sent in pool.sent] == [0.4, 0.4, pytest.approx(0.2)]
     told = [int(sent.header("x-envoy-expected-rq-timeout-ms")) for sent in pool.sent]
-    assert told[0] == 400  # the least of the try's and the call's
-    assert told[-1] <= 400
+    assert told[:2] == [400, 400]  # the least of the try's and the call's
+    assert told[2] in (199, 200)
 
 
 @virtual

@@ -8,12 +8,12 @@ the body can be sent twice.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
-from megahertz.context import deadline
+from megahertz.context import DEADLINE, deadline
 from megahertz.engine import Origin
 from megahertz.errors import StatusError
 from megahertz.govern import Instance, Prober, Upstream
@@ -63,8 +63,14 @@ class Service:
         """
         self.open()
         tries = _Tries(self._to, call, stream, self.upstream.per_try)
-        async with nullcontext() if timeout is None else deadline(timeout):
+        # No `with deadline(...)`: whatever is waited for below looks at it, so it needs no timer.
+        outer = DEADLINE.get()
+        if timeout is not None:
+            DEADLINE.set(min(outer, time.monotonic() + timeout))
+        try:
             return await tries.run(self.upstream, key)
+        finally:
+            DEADLINE.set(outer)
 
     async def _to(
         self, instance: Instance, call: Call, timeout: float | None, stream: bool
@@ -72,12 +78,12 @@ class Service:
         home = self._home
         origin = Origin(home.origin.scheme, instance.host, instance.port)
         fields = [("host", home.authority), *without(call.fields, _HOST)]
+        named = Call(call.method, call.place, fields, call.content, stranger=call.stranger)
+        left = deadline()
+        if left is not None:
+            timeout = left if timeout is None else min(timeout, left)
         return await self._sender.send(
-            replace(call, fields=fields),
-            origin,
-            timeout,
-            stream=stream,
-            server_name=home.origin.host,
+            named, origin, timeout, stream=stream, server_name=home.origin.host
         )
 
     async def _ask(self, instance: Instance) -> int:
