@@ -1,11 +1,8 @@
-"""Pools for tests: one that answers from a script, one of plain sockets."""
+"""A pool that answers from a script."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-
-import h11
 
 
 @dataclass
@@ -94,61 +91,3 @@ class Scripted:
 
     def statistics(self):
         return "scripted"
-
-
-class Plain:
-    """A connection a request, by h11."""
-
-    def __init__(self):
-        self._writers = []
-
-    async def send(
-        self, origin, method, target, headers=(), body=None, *, timeout=None, stream=False, **_
-    ):
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(origin.host, origin.port)
-            try:
-                return await self._talk(reader, writer, origin, method, target, headers, body)
-            finally:
-                writer.close()
-                with suppress(OSError):
-                    await writer.wait_closed()
-
-    async def _talk(self, reader, writer, origin, method, target, headers, body):
-        known = {name for name, _ in headers}
-        fields = list(headers)
-        if "host" not in known:
-            fields.insert(0, ("host", f"{origin.host}:{origin.port}"))
-        if isinstance(body, bytes):
-            fields.append(("content-length", str(len(body))))
-        elif body is not None and "content-length" not in known:
-            fields.append(("transfer-encoding", "chunked"))
-        talk = h11.Connection(h11.CLIENT)
-        writer.write(talk.send(h11.Request(method=method, target=target, headers=fields)))
-        if isinstance(body, bytes):
-            writer.write(talk.send(h11.Data(data=body)))
-        elif body is not None:
-            async for piece in body:
-                writer.write(talk.send(h11.Data(data=piece)))
-        writer.write(talk.send(h11.EndOfMessage()))
-        answer, pieces = None, []
-        while True:
-            event = talk.next_event()
-            if event is h11.NEED_DATA:
-                talk.receive_data(await reader.read(65_536))
-            elif isinstance(event, h11.Response):
-                answer = event
-            elif isinstance(event, h11.Data):
-                pieces.append(bytes(event.data))
-            elif isinstance(event, h11.EndOfMessage):
-                fields = [(n.decode(), v.decode("latin-1")) for n, v in answer.headers]
-                return Came(answer.status_code, fields, b"".join(pieces), answer.reason.decode())
-
-    async def warm(self, origin, connections=1):
-        pass
-
-    async def aclose(self):
-        pass
-
-    def statistics(self):
-        return None

@@ -505,6 +505,22 @@ async def test_it_counts():
 
 
 @virtual
+async def test_it_tells_metrics():
+    client = Client("http://orders:8000", pool=Scripted(Came(), ConnectError("refused")))
+    await client.get("/")
+    with pytest.raises(ConnectError):
+        await client.get("/")
+    own = Client("http://orders:8000")
+
+    assert dict(client.figures()) == {
+        'client_calls_total{client="orders:8000"}': 2,
+        'client_failures_total{client="orders:8000"}': 1,
+        'client_running{client="orders:8000"}': 0,
+    }
+    assert dict(own.figures())['client_connections{client="orders:8000"}'] == 0
+
+
+@virtual
 async def test_it_warms_its_base_and_closes_what_it_opened():
     pool = Scripted(Came())
     async with Client("http://a", pool=pool) as client:

@@ -18,8 +18,6 @@ import pytest
 
 from megahertz import Client
 
-from .pools import Plain
-
 OURS = frozenset(("user-agent", "connection", "host", "accept-encoding"))
 
 
@@ -143,7 +141,7 @@ MAKES = {
 
 
 def ours(base, **options):
-    return Client(base, pool=Plain(), propagate=False, **options)
+    return Client(base, propagate=False, **options)
 
 
 @pytest.mark.parametrize("theirs", MAKES)

@@ -7,13 +7,13 @@ asks for takes the longer way (`_whole`).
 """
 
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final, Self, TypeVar, Unpack
 
 from megahertz.context import BUDGET_HEADER
-from megahertz.engine import ClientTlsConfig, Pool, PoolSettings
+from megahertz.engine import ClientTlsConfig, Pool, PoolSettings, PoolStatistics
 from megahertz.errors import BadAnswer, BadSettings, DeadlineExceeded, Misused
 from megahertz.govern import Upstream
 from megahertz.http.client.call import Call
@@ -38,6 +38,7 @@ from megahertz.http.client.response import REDIRECTS, ClientResponse, StreamedRe
 from megahertz.http.client.sender import Sender
 from megahertz.http.client.service import Service
 from megahertz.http.client.transport import Came, Transport
+from megahertz.observe import series, tells
 
 R = TypeVar("R", bound=ClientResponse)
 
@@ -134,11 +135,10 @@ class Client:
             if self._home is None:
                 raise BadSettings("Client(upstream=...): its base_url names the service")
             self._service = Service(upstream, self._home, self._sender, self._fields)
-        self._is_bare = (
-            not (self._params or auth or follow_redirects or upstream or proxies.some)
-            and not any(name in _GOING for name, _ in self._fields)
-            and (self._home is None or self._home.basic is None)
-        )
+        self._is_bare = not (
+            self._params or auth or follow_redirects or upstream or proxies.some
+        ) and not any(name in _GOING for name, _ in self._fields)
+        tells(self)
 
     def get(self, url: str, **options: Unpack[Options]) -> Asked:
         """`request` with GET."""
@@ -219,12 +219,10 @@ class Client:
             url = f"{self._base}/{url.lstrip('/')}"
         place, sender = locate(url), self._sender
         fields, timeout = self._fields, self._timeout
+        if place.basic is not None or (sender.propagate and recording()):
+            return await self._answered(method, url, {}, ClientResponse)
         if sender.propagate:
-            if recording():
-                return await self._answered(method, url, {}, ClientResponse)
             fields = fields + going(timeout)
-        if place.basic is not None:
-            fields = [*fields, ("authorization", place.basic)]
         sender.calls += 1
         sender.running += 1
         answer: Came | None = None
@@ -325,6 +323,19 @@ class Client:
         if self._home is None or self._service is not None:
             raise Misused("Client.warm: of a base_url that is one server")
         await self._sender.pool.warm(self._home.origin, connections)
+
+    def figures(self) -> Iterator[tuple[str, float]]:
+        """For metrics (`megahertz.observe.Source`), by the authority of `base_url`."""
+        sender, name = self._sender, "" if self._home is None else self._home.authority
+        found = {
+            "client_calls_total": sender.calls,
+            "client_failures_total": sender.failures,
+            "client_running": sender.running,
+        }
+        if self._owns:
+            pool: PoolStatistics = sender.pool.statistics()
+            found |= {"client_connections": pool.open, "client_connects_total": pool.dialled}
+        return ((series(family, client=name), value) for family, value in found.items())
 
     def statistics(self) -> ClientStatistics:
         """A snapshot."""
