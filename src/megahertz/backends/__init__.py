@@ -1,5 +1,6 @@
 """Clients of outside systems, thin over well-kept libraries."""
 
+from megahertz.backends.consul import Consul
 from megahertz.backends.etcd import Etcd
 from megahertz.backends.postgres import PostgresSink
 from megahertz.backends.redis import PubSub, Redis, RedisBroker, RedisCluster, Script, Sentinel
@@ -8,6 +9,7 @@ from megahertz.backends.sink import Sink
 from megahertz.backends.sqlite import SQLiteSink
 
 __all__ = [
+    "Consul",
     "Etcd",
     "Law",
     "PostgresSink",

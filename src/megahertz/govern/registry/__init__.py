@@ -1,5 +1,6 @@
 """Discovery: who serves a service, told by a registry."""
 
+from megahertz.govern.registry.consul import ConsulRegistry
 from megahertz.govern.registry.dns import DnsRegistry
 from megahertz.govern.registry.etcd import EtcdRegistry
 from megahertz.govern.registry.file import FileRegistry
@@ -9,6 +10,7 @@ from megahertz.govern.registry.registry import Registrar, Registry
 from megahertz.govern.registry.static import StaticRegistry
 
 __all__ = [
+    "ConsulRegistry",
     "DnsRegistry",
     "EtcdRegistry",
     "FileRegistry",
