@@ -85,9 +85,11 @@ async def test_params_go_behind_the_query():
     client = Client("http://a", params={"key": "k"}, pool=pool)
     await client.get("/x?a=1#f", params={"b": [1, True], "c": None, "d": "e f&"})
     await client.get("/x", params=[("b", 1), ("b", 2)])
+    await client.get("/x", params="said=already")
 
     assert pool.sent[0].target == "/x?a=1&key=k&b=1&b=true&c=&d=e+f%26"
     assert pool.sent[1].target == "/x?key=k&b=1&b=2"
+    assert pool.sent[2].target == "/x?key=k&said=already"
 
 
 # Fields.
@@ -235,7 +237,9 @@ def test_a_file_is_read_beside_the_loop():
 
 
 @pytest.mark.parametrize(
-    "options", [{"json": 1, "content": b"x"}, {"json": 1, "data": {}}, {"content": 7}], ids=str
+    "options",
+    [{"json": 1, "content": b"x"}, {"json": 1, "data": {}}, {"content": 7}, {"data": b"x"}],
+    ids=str,
 )
 @virtual
 async def test_one_body_and_one_that_is_one(options):
@@ -448,6 +452,26 @@ async def test_a_line_without_an_end_has_a_bound():
 
 
 # Time.
+
+
+@virtual
+async def test_a_stream_may_take_long_but_not_be_silent():
+    class Slow(Came):
+        async def __aiter__(self):
+            for wait in (3, 3, 3, 6):
+                await asyncio.sleep(wait)
+                yield b"x"
+
+    client = Client(pool=Scripted(Slow(headers=[])))
+    found = []
+    with pytest.raises(DeadlineExceeded, match="5 s of silence"):
+        async with client.stream("GET", "http://a/", timeout=5) as response:
+            async for piece in response.aiter_bytes():
+                found.append(piece)  # noqa: PERF401
+    assert len(found) == 3
+
+    async with client.stream("GET", "http://a/", timeout=None) as response:
+        assert await response.aread() == b"xxxx"
 
 
 @virtual

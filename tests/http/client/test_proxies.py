@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from megahertz import Client
+from megahertz.govern import Upstream
+from megahertz.govern.balance import Group, Instance
 from tests.virtual import virtual
 
 from .pools import Came, Scripted
@@ -60,3 +62,15 @@ async def test_one_that_is_told_leads_to_everybody():
     assert (via.scheme, via.host, via.port) == ("https", "proxy", 8443)
     assert via.headers == (("proxy-authorization", "Basic bjpw"),)
     assert pool.sent[0].header("proxy-authorization") is None
+
+
+def test_instances_of_a_service_are_not_the_environments_business(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "http://p:3128")
+    pool = Scripted(Came())
+    upstream = Upstream(Group("orders", [Instance(host="10.0.0.7", port=80)]))
+    asyncio.run(Client("http://orders", pool=pool, upstream=upstream).get("/"))
+    asyncio.run(Client("http://orders", pool=pool, upstream=upstream).get("http://other/"))
+    told = Client("http://orders", pool=pool, upstream=upstream, proxy="http://q:1")
+    asyncio.run(told.get("/"))
+
+    assert [sent.via and sent.via.host for sent in pool.sent] == [None, "p", "q"]

@@ -3,7 +3,7 @@
 Theory: what a call costs beside its bytes is Python. So a call without options is one coroutine
 around the pool's: the URL was taken apart when it came first, the fields were checked when the
 client was made, and of the answer nothing is made until somebody asks. Everything that an option
-asks for takes the longer way (`_whole`).
+asks for takes the longer way (`_answered`).
 """
 
 import time
@@ -21,7 +21,7 @@ from megahertz.http.client.content import (
     ANTICIPATED,
     EMPTY,
     NOTHING,
-    Pairs,
+    Params,
     content_of,
     query_of,
 )
@@ -99,7 +99,7 @@ class Client:
         self,
         base_url: str = "",
         *,
-        params: Pairs | None = None,
+        params: Params | None = None,
         headers: FieldTypes | None = None,
         cookies: CookieTypes | None = None,
         auth: AuthTypes | None = None,
@@ -193,7 +193,8 @@ class Client:
     ) -> AsyncIterator[StreamedResponse]:
         """As `request`, with a body that is read while it comes: `response.aiter_bytes()`.
 
-        What is left of the body at the end of the block is given up.
+        `timeout` is for its beginning, and then for each piece: the whole may take longer. What is
+        left of the body at the end of the block is given up.
         """
         response = await self._answered(method, url, options, StreamedResponse)
         try:
@@ -253,7 +254,7 @@ class Client:
             answer = await self._hop(call, timeout, kind is StreamedResponse, options.get("key"))
             self._keep_cookies(call.place, answer)
             response = kind(answer, call.method, call.place.url, self._body_bytes)
-            response.history = history
+            response.history, response.silence = history, timeout
             where = answer.header("location")
             if not follows or where is None or answer.status not in REDIRECTS:
                 return response
@@ -276,7 +277,7 @@ class Client:
             fields += self._authorization(place, options.get("auth"))
         return Call(method, place, fields, content, options.get("cookies"))
 
-    def _place(self, url: str, params: Pairs | None) -> Location:
+    def _place(self, url: str, params: Params | None) -> Location:
         if self._base and not is_absolute(url):
             url = f"{self._base}/{url.lstrip('/')}"
         query = "&".join(filter(None, (self._params, query_of(params) if params else "")))

@@ -16,6 +16,7 @@ PIECE: Final = 64 * 1024
 
 Primitive = str | int | float | bool | None
 Pairs = Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str, Primitive]]
+Params = Pairs | str
 ContentTypes = bytes | bytearray | memoryview | str | AsyncIterable[bytes] | IO[bytes]
 Files = Mapping[str, FileTypes] | Sequence[tuple[str, FileTypes]]
 
@@ -66,12 +67,14 @@ def content_of(
     return NOTHING if content is None else _plain(content)
 
 
-def query_of(params: Pairs) -> str:
-    """As a query string says it."""
-    return urlencode(_texts(params))
+def query_of(params: Params) -> str:
+    """As a query string says it; one that is said already stays."""
+    return params if isinstance(params, str) else urlencode(_texts(params))
 
 
 def _texts(pairs: Pairs) -> list[tuple[str, str]]:
+    if isinstance(pairs, str | bytes):
+        raise Misused("data= takes the fields of a form; octets and text are content=")
     items: Iterable[tuple[str, Any]] = pairs.items() if isinstance(pairs, Mapping) else pairs
     return [(str(name), _text(each)) for name, value in items for each in _several(value)]
 

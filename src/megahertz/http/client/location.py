@@ -222,6 +222,6 @@ def _quoted(text: str, safe: str, url: str) -> str:
 
 
 def _bad(url: str, why: str) -> LocalProtocolError:
-    # Without what may be a password.
-    shown = re.sub(r"//[^/?#]*@", "//***@", url[:100])
+    # Without what may be a password or a token.
+    shown = re.sub(r"//[^/?#]*@", "//***@", url[:100].partition("?")[0])
     return LocalProtocolError(f"{shown!r} is no URL to ask: {why}")

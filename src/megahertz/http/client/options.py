@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from megahertz.govern import UpstreamStatistics
-from megahertz.http.client.content import ContentTypes, Files, Pairs
+from megahertz.http.client.content import ContentTypes, Files, Pairs, Params
 from megahertz.http.client.credentials import AuthTypes
 from megahertz.http.client.jar import CookieTypes
 from megahertz.http.client.lines import FieldTypes
@@ -23,12 +23,13 @@ class Options(TypedDict, total=False):
         headers: in place of the client's of the same name.
         cookies: beside the client's, for this call.
         auth: `(name, password)`, or a bearer token.
-        timeout: seconds for all of it; None: only the deadline of whoever calls.
+        timeout: seconds for all of it, of a stream until it begins and for each piece; None: only
+            the deadline of whoever calls.
         follow_redirects: whether to.
         key: what calls that belong together have in common, for an upstream's balancer.
     """
 
-    params: Pairs | None
+    params: Params | None
     json: Any
     content: ContentTypes | None
     data: Pairs | None

@@ -25,9 +25,13 @@ class Proxies:
         self.some = self._all is not None or any(name != "no" for name in self._told)
         """Whether there is any."""
 
-    def of(self, origin: Origin) -> Proxy | None:
-        """None: straight on."""
-        if self._all is not None:
+    def of(self, origin: Origin, *, named: bool = False) -> Proxy | None:
+        """None: straight on.
+
+        Args:
+            named: it is an instance of a service: the environment does not say how to reach those.
+        """
+        if self._all is not None or named or not self.some:
             return self._all
         url = self._told.get(origin.scheme) or self._told.get("all")
         if not url or proxy_bypass(f"{origin.host}:{origin.port}", self._told):

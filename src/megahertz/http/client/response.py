@@ -1,5 +1,6 @@
 """What came back, by httpx's names; nothing of it is made before somebody asks for it."""
 
+import asyncio
 import codecs
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
-from megahertz.errors import AnswerTooLarge, BadAnswer, Misused, StatusError
+from megahertz.errors import AnswerTooLarge, BadAnswer, DeadlineExceeded, Misused, StatusError
 from megahertz.http.client.decoding import decoded, decoder_of
 from megahertz.http.client.jar import Cookies
 from megahertz.http.client.split import Lines
@@ -67,6 +68,7 @@ class ClientResponse:
     Attributes:
         status_code: of the answer.
         history: the redirects that led here, the first one first.
+        silence: seconds that a stream waits for its next piece; None: for ever.
     """
 
     __slots__ = (
@@ -77,6 +79,7 @@ class ClientResponse:
         "_most",
         "_url",
         "history",
+        "silence",
         "status_code",
     )
 
@@ -84,6 +87,7 @@ class ClientResponse:
         self._answer, self._method, self._url, self._most = answer, method, url, most
         self.status_code = answer.status
         self.history: Sequence[ClientResponse] = ()
+        self.silence: float | None = None
         self._content: bytes | None = None
         self._encoding: str | None = None
 
@@ -249,13 +253,26 @@ class StreamedResponse(ClientResponse):
 
         Raises:
             Misused: it was read already.
+            DeadlineExceeded: nothing came for `silence` seconds.
             ReadError: it does not come to its end.
         """
         if self._taken:
             raise Misused("the body of a streamed response is read once")
         self._taken = True
-        async for piece in self._answer:
+        pieces = aiter(self._answer)
+        while (piece := await self._next(pieces)) is not None:
             yield piece
+
+    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            async with asyncio.timeout(self.silence) as limit:
+                return await anext(pieces)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded(f"{self._said()}: {self.silence:g} s of silence") from error
 
     async def aiter_bytes(self) -> AsyncIterator[bytes]:
         """The body in pieces of whatever size, without its content coding.

@@ -80,7 +80,7 @@ class Sender:
                 call.content.body,
                 timeout=timeout,
                 stream=stream,
-                via=self.proxies.of(origin) if self.proxies.some else None,
+                via=self.proxies.of(origin, named=server_name is not None),
                 server_name=server_name,
             )
         finally:

@@ -19,7 +19,7 @@ from megahertz.errors import StatusError
 from megahertz.govern import Instance, Prober, Upstream
 from megahertz.http.client.call import Call
 from megahertz.http.client.content import NOTHING
-from megahertz.http.client.lines import Lines, without
+from megahertz.http.client.lines import Lines, over
 from megahertz.http.client.location import Location
 from megahertz.http.client.response import retry_after
 from megahertz.http.client.sender import Sender
@@ -28,8 +28,6 @@ from megahertz.http.client.transport import Came
 IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 
 AWAY: Final = frozenset((502, 503, 504))
-
-_HOST = frozenset(("host",))
 
 _To = Callable[[Instance, Call, float | None, bool], Awaitable[Came]]
 
@@ -77,7 +75,7 @@ class Service:
     ) -> Came:
         home = self._home
         origin = Origin(home.origin.scheme, instance.host, instance.port)
-        fields = [("host", home.authority), *without(call.fields, _HOST)]
+        fields = over(call.fields, [("host", home.authority)])
         named = Call(call.method, call.place, fields, call.content, stranger=call.stranger)
         left = deadline()
         if left is not None:
