@@ -234,6 +234,8 @@ async def test_breakers_of_instances_that_are_gone_are_used_again():
 def test_no_time_for_a_try_is_refused():
     with pytest.raises(BadSettings):
         Upstream(members(), per_try=0)
+    with pytest.raises(BadSettings, match="fallback"):
+        Upstream(members(), breaker=Breaker(fallback="instead"))
 
 
 # Shapes.

@@ -56,7 +56,7 @@ class Upstream:
         probe: asks the instances how they are while a client is open.
 
     Raises:
-        BadSettings: no time for a try.
+        BadSettings: no time for a try, or a breaker with a fallback.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class Upstream:
     ) -> None:
         if per_try is not None and not per_try > 0:
             raise BadSettings(f"Upstream({per_try=}): more than 0 seconds")
+        if breaker is not None and breaker.fallback is not None:
+            raise BadSettings("Upstream(breaker=): a fallback is for calls, not for their tries")
         self.group, self.per_try, self.probe = group, per_try, probe
         self._retry, self._hedge, self._pattern = retry, hedge, breaker
         self._breakers: dict[str, Breaker] = {}

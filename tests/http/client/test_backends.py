@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from megahertz import App, Client
+from megahertz import App, Client, testing
 from megahertz.clock import Manual
 from megahertz.engine import Server
 from megahertz.errors import ConnectError
-from megahertz.govern import Retry, Upstream
+from megahertz.govern import Retry, RetryBudget, Upstream
 from megahertz.govern.balance import ConsistentHash, Group, Health, Instance, Probe, RoundRobin
 
 PATIENCE = 60
@@ -242,5 +242,54 @@ def test_an_application_opens_and_closes_its_client():
 
             assert answer.text == "by way of a"
             assert client.statistics().calls == 1
+
+    run(test)
+
+
+def test_an_application_that_is_entered_again_has_its_client_again():
+    """Each time with a loop of its own, as tests do."""
+    shop = App()
+
+    @shop.get("/")
+    async def handler() -> str:
+        return "x"
+
+    with testing.Client(shop) as server:
+        client = Client(f"http://127.0.0.1:{server.port}")
+        front = App(resources=[client])
+
+        @front.get("/")
+        async def through() -> str:
+            return (await client.get("/")).text
+
+        for _ in range(3):
+            with testing.Client(front) as outer:
+                assert outer.get("/").text == "x"
+
+
+def test_backends_are_restarted_under_load_and_no_call_fails():
+    async def test():
+        async with backends(3) as found:
+            retry = Retry(5, first=0, longest=0, budget=RetryBudget(1.0, reserve=1000))
+            _, client = await over(found, RoundRobin(), retry=retry, max_fails=2)
+            stopping, statuses = asyncio.Event(), []
+
+            async def caller():
+                while not stopping.is_set():
+                    statuses.append((await client.get("/")).status_code)
+
+            async with client, asyncio.TaskGroup() as callers:
+                for _ in range(8):
+                    callers.create_task(caller())
+                for one in [*found, *found]:
+                    before = len(statuses)
+                    await one.stop()
+                    await one.start()
+                    while len(statuses) < before + 50:  # noqa: ASYNC110 - no time is waited
+                        await asyncio.sleep(0)
+                stopping.set()
+
+            assert set(statuses) == {200}
+            assert len(statuses) >= 300
 
     run(test)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from megahertz import Breaker, Client
+from megahertz import Breaker, Client, deadline
 from megahertz.errors import BadSettings, ConnectError, DeadlineExceeded, ReadError
 from megahertz.govern import Hedge, Retry, Upstream
 from megahertz.govern.balance import (
@@ -279,6 +279,21 @@ async def test_probes_begin_with_the_first_call_of_one_that_is_not_entered():
     await client.aclose()
 
     assert len(pool.sent) > 4
+
+
+@virtual
+async def test_the_deadline_of_who_called_first_is_not_that_of_the_probes():
+    pool, members = by_host(), group(max_fails=0)
+    client = governed(pool, members, probe=Probe(every=10))
+    with deadline(1):
+        await client.get("/")
+    await asyncio.sleep(100)
+    await client.aclose()
+    probes = [sent for sent in pool.sent if sent.target == "/health"]
+
+    assert len(probes) >= 18
+    assert {sent.header("x-envoy-expected-rq-timeout-ms") for sent in probes} == {None}
+    assert [peer.share for peer in members.statistics()] == [1, 1]
 
 
 @virtual

@@ -7,9 +7,10 @@ asks for takes the longer way (`_answered`).
 """
 
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Self, TypeVar, Unpack
 
 from megahertz.context import BUDGET_HEADER
@@ -124,11 +125,12 @@ class Client:
         self._jar = Cookies(cookies) if cookies else None
         self._timeout, self._follows, self._most = timeout, follow_redirects, max_redirects
         self._body_bytes = body_bytes
-        self._owns = pool is None
-        proxies = Proxies(proxy, trust_env=trust_env)
+        settings = PoolSettings(max_body=body_bytes) if settings is None else settings
+        self._fresh: Callable[[], Transport] | None = None
         if pool is None:
-            settings = PoolSettings(max_body=body_bytes) if settings is None else settings
-            pool = Pool(settings, tls=tls)
+            self._fresh = partial(Pool, settings, tls=tls)
+            pool = self._fresh()
+        proxies = Proxies(proxy, trust_env=trust_env)
         self._sender = Sender(pool, proxies, propagate=propagate)
         self._service: Service | None = None
         if upstream is not None:
@@ -333,7 +335,7 @@ class Client:
             "client_failures_total": sender.failures,
             "client_running": sender.running,
         }
-        if self._owns:
+        if self._fresh is not None:
             pool: PoolStatistics = sender.pool.statistics()
             found |= {"client_connections": pool.open, "client_connects_total": pool.dialled}
         return ((series(family, client=name), value) for family, value in found.items())
@@ -358,11 +360,15 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes its connections, and ends its probes; again it does nothing."""
+        """Closes its connections, and ends its probes; who uses it again opens new ones.
+
+        So an application that is entered several times, as tests do, has it each time.
+        """
         if self._service is not None:
             await self._service.aclose()
-        if self._owns:
-            await self._sender.pool.aclose()
+        if self._fresh is not None:
+            pool, self._sender.pool = self._sender.pool, self._fresh()
+            await pool.aclose()
 
 
 def _based(url: str) -> tuple[str, Location | None]:

@@ -158,9 +158,12 @@ def _host(text: str, whole: str) -> str:
     """In lower case, or an address without its brackets."""
     if text.startswith("["):
         try:
-            return str(IPv6Address(text[1:-1].partition("%")[0])) + _zone(text)
+            address = IPv6Address(text[1:-1])
         except AddressValueError:
             raise _bad(whole, "an IPv6 address expected") from None
+        if address.scope_id is not None:  # RFC 6874; WHATWG has none
+            raise _bad(whole, "an IPv6 address without a zone expected")
+        return str(address)
     host = text.lower()
     if not host.isascii():
         try:
@@ -175,13 +178,6 @@ def _host(text: str, whole: str) -> str:
         except AddressValueError:
             raise _bad(whole, "a name does not end in a number; an IPv4 address has four") from None
     return host
-
-
-def _zone(text: str) -> str:
-    """RFC 6874's zone identifiers are none of a URL's for WHATWG; nobody needs them here."""
-    if "%" in text:
-        raise AddressValueError(text)
-    return ""
 
 
 def _basic(userinfo: str) -> str | None:

@@ -10,6 +10,7 @@ the body can be sent twice.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import replace
 from typing import Final
 
@@ -96,8 +97,11 @@ class Service:
         """Begins to probe, where it does not yet."""
         probe, group = self.upstream.probe, self.upstream.group
         if probe is not None and self._prober is None:
-            prober = Prober(group, probe, self._ask)
-            self._prober = asyncio.create_task(prober.run(), name=f"probes of {group.name}")
+            running = Prober(group, probe, self._ask).run()
+            # A context of its own: a request's deadline and trace are not those of the probes.
+            self._prober = asyncio.get_running_loop().create_task(
+                running, name=f"probes of {group.name}", context=Context()
+            )
 
     async def aclose(self) -> None:
         """Ends the probes."""
