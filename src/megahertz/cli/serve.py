@@ -179,6 +179,7 @@ async def _live(
             drain()
         code = 0
         try:
+            end.grace -= await server.retire(end.grace)
             await asyncio.sleep(end.delay)
         except asyncio.CancelledError:
             code, end.grace = INTERRUPTED, 0.0
@@ -249,6 +250,7 @@ class _Listening:
         self.routes = [*health.routes, *service.routes]
         self.fallback = service.fallback
         self.gate = getattr(service, "gate", None)
+        self.retire = getattr(service, "retire", None)
         self.refusals = service.refusals
         self.encode = service.encode
         self.failed = service.failed

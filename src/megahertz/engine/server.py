@@ -135,7 +135,7 @@ class Server:
         self._labels: list[str] = []
         self._handlers: list[tuple[str, Callable[..., Any]]] = []
         self._idle = asyncio.Event()
-        self._stopped = False
+        self._stopped = self._retired = False
 
     async def __aenter__(self) -> Self:
         """Enters the service, then listens.
@@ -275,7 +275,7 @@ class Server:
     ) -> None:
         """Stops accepting, lets running requests finish, then closes and leaves the service.
 
-        A service that has a `retire` is told first, while it still serves.
+        A service is told first (`retire`), unless it was.
         Connections are closed behind their next answer, or once they have been quiet for a second.
         WebSockets are told to come back (1012) and event streams are ended one after the other.
 
@@ -291,7 +291,7 @@ class Server:
         self._stopped = True
         if self._check is not None:
             self._check.cancel()
-        grace -= await self._retire(grace)
+        grace -= await self.retire(grace)
         if handed_over:
             engine.unlisten()
         if spread is None:
@@ -316,11 +316,19 @@ class Server:
             asyncio.get_running_loop().remove_reader(engine.fileno())
             await self._service.__aexit__(None, None, None)
 
-    async def _retire(self, grace: float) -> float:
-        """Tells the service; gives the seconds that it took."""
+    async def retire(self, grace: float = 30.0) -> float:
+        """Lets the service tell others that it is going, while it still serves; once.
+
+        Args:
+            grace: of the stop that is to come: more than that, or `RETIRE`, is not waited.
+
+        Returns:
+            The seconds that it took.
+        """
         retire = getattr(self._service, "retire", None)
-        if retire is None:
+        if retire is None or self._retired:
             return 0.0
+        self._retired = True
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(min(RETIRE, grace)):
