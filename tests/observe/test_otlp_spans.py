@@ -12,8 +12,9 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceState
 
-from megahertz.observe import otlp_spans
-from megahertz.observe.otlp_spans import SpanExporter, request
+from megahertz.observe import otlp_http, otlp_spans
+from megahertz.observe.otlp_http import SpanExporter
+from megahertz.observe.otlp_spans import request
 from tests.observe.otlp import over_http
 
 HERE = Resource({"service.name": "here", "host.cpus": 2})
@@ -83,9 +84,9 @@ def test_attributes_that_are_new_each_time_do_not_pile_up(monkeypatch):
 SPAN = ReadableSpan("a", SpanContext(1, 2, False), resource=HERE, instrumentation_scope=SCOPES[0])
 
 
-@pytest.mark.parametrize("largest", [otlp_spans.LARGEST, 10])
+@pytest.mark.parametrize("largest", [otlp_http.LARGEST, 10])
 def test_what_is_exported_arrives(largest, monkeypatch):
-    monkeypatch.setattr(otlp_spans, "LARGEST", largest)
+    monkeypatch.setattr(otlp_http, "LARGEST", largest)
     bodies = []
     with over_http("/v1/traces", bodies.append) as address:
         exporter = SpanExporter(endpoint=f"{address}/v1/traces")

@@ -34,7 +34,7 @@ def exporter_of(address: str, signal: Literal["traces", "metrics"], *, who: str)
 
 def _by_http(signal: str) -> Any:
     if signal == "traces":
-        from megahertz.observe.otlp_spans import SpanExporter
+        from megahertz.observe.otlp_http import SpanExporter
 
         return SpanExporter
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter

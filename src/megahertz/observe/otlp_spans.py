@@ -1,10 +1,9 @@
-"""Spans as OTLP in protobuf, for the exporter over HTTP; imported where that is installed.
+"""Spans as OTLP in protobuf; imported where OpenTelemetry's own encoder is installed.
 
 Theory: the exporter's own encoder makes a Python object of every attribute, which costs more than
 recording the span did. Nearly all spans are plain (no events, no links, attributes of text and
 numbers) and repeat the same few attributes, so their octets are joined from pieces that are known.
-Spans that are not plain, resources and scopes are left to that encoder, and so is everything where
-the exporter has changed inside.
+Spans that are not plain, resources and scopes are left to that encoder.
 
 The fields' numbers are those of opentelemetry-proto's trace/v1/trace.proto and common.proto.
 """
@@ -14,36 +13,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
 
 PIECES: Final = 4096
 """Attributes that are remembered; more than a service repeats, at 100 octets or so each."""
-
-LARGEST: Final = 60 << 20
-"""Octets of a request; beyond, the exporter has its own limit (64 MiB) and words."""
 
 _REMOTE_KNOWN, _REMOTE = 0x100, 0x200
 """SpanFlags: whether the parent is remote is known, and it is."""
 
 _TIMES = struct.Struct("<BQBQ")
 _FLAGS = struct.Struct("<HI")
-
-
-class SpanExporter(OTLPSpanExporter):
-    """OTLP over HTTP, encoded here."""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Sends them; waits for the collector's answer, and repeats as OTLP says."""
-        client: Any = getattr(self, "_client", None)
-        if client is None or self._shutdown:
-            return super().export(spans)
-        data = request(spans)
-        if len(data) > LARGEST:
-            return super().export(spans)
-        done = client.export(data).success
-        return SpanExportResult.SUCCESS if done else SpanExportResult.FAILURE
 
 
 def request(spans: Sequence[ReadableSpan]) -> bytes:
