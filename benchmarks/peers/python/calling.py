@@ -19,17 +19,17 @@ TIMEOUT = 30.0
 
 @asynccontextmanager
 async def ours(port: int, _: int) -> AsyncIterator[Call]:
-    """The engine's pool."""
-    from megahertz.engine import Origin, Pool
+    """The client that people use."""
+    from megahertz import Client
 
-    pool, origin = Pool(), Origin("http", "127.0.0.1", port)
+    url = f"http://127.0.0.1:{port}/"
+    async with Client(timeout=TIMEOUT) as client:
 
-    async def call() -> int:
-        answer = await pool.send(origin, "GET", "/", timeout=TIMEOUT)
-        return answer.status if answer.body else 0
+        async def call() -> int:
+            answer = await client.get(url)
+            return answer.status_code if answer.content else 0
 
-    yield call
-    await pool.aclose()
+        yield call
 
 
 @asynccontextmanager
