@@ -1119,6 +1119,8 @@ class ClientPool:
         head: int,
         fields: int,
         body: int,
+        http2: bool,
+        prior: bool,
     ) -> ClientPool: ...
     def place(
         self,

@@ -18,6 +18,7 @@ mod connection;
 mod dial;
 mod exchange;
 mod expire;
+mod many;
 mod place;
 mod request;
 mod stream;
@@ -28,7 +29,7 @@ use crate::links::{Links, Owner, now};
 use crate::reply::{self, Reply};
 use crate::runtime::Runtime;
 use crate::tls::ClientTlsConfig;
-use connection::Connection;
+use connection::{Connection, Stage};
 use dial::Dial;
 use place::{Counters, Place, Settings};
 use poll::link::{LinkKey, Notice, Peer};
@@ -81,7 +82,7 @@ fn nanoseconds(seconds: f64) -> u64 {
 #[pymethods]
 impl ClientPool {
     #[new]
-    #[pyo3(signature = (links, *, error, need, idle, idle_per_host, idle_time, life, connections, waiting, connect, acquire, head, fields, body))]
+    #[pyo3(signature = (links, *, error, need, idle, idle_per_host, idle_time, life, connections, waiting, connect, acquire, head, fields, body, http2, prior))]
     #[expect(clippy::too_many_arguments, reason = "named in Python, one a hook or a limit")]
     fn new(
         links: &Bound<'_, Links>,
@@ -98,6 +99,8 @@ impl ClientPool {
         head: usize,
         fields: usize,
         body: usize,
+        http2: bool,
+        prior: bool,
     ) -> ClientPool {
         ClientPool {
             runtime: links.borrow().runtime.clone_ref(links.py()),
@@ -113,6 +116,8 @@ impl ClientPool {
                 connect: nanoseconds(connect),
                 acquire: nanoseconds(acquire),
                 limits: wire::response::Limits { head, fields, body },
+                http2,
+                prior,
             },
             places: vec![],
             connections: vec![],
@@ -142,7 +147,15 @@ impl ClientPool {
         tunnel: Option<Vec<u8>>,
     ) -> usize {
         let peer = tls.map(|tls| Peer { config: Arc::clone(&tls.get().0), name: name.to_owned() });
+        let offers = self.settings.http2;
+        let offering = |peer: Peer| peer.offering(&[b"h2", b"http/1.1"]);
+        let peer = peer.map(|peer| if offers { offering(peer) } else { peer });
         let mut place = Place::new(authority.to_vec(), peer);
+        place.multiplexed = match place.peer {
+            Some(_) if offers => None,
+            None if self.settings.prior => Some(true),
+            _ => Some(false),
+        };
         (place.prefix, place.lines, place.tunnel) = (prefix, lines, tunnel);
         self.places.push(place);
         self.places.len() - 1
@@ -194,22 +207,14 @@ impl ClientPool {
     ) -> PyResult<(bool, Option<Bound<'py, Reply>>)> {
         let py = slf.py();
         let reply = Bound::new(py, Reply::new(Self::runtime(slf), None))?;
-        let (result, room, key) = {
-            let pool = &mut *slf.borrow_mut();
-            let Some((request, key)) = pool.request(ticket) else { return Ok((false, None)) };
-            let result = match piece {
-                Some(piece) => request.add(piece),
-                None => request.end(),
-            };
-            let full = request.octets.len() - request.sent > MOST_UNSENT;
-            let room = (full && piece.is_some()).then(|| reply.clone());
+        let fed = slf.borrow_mut().feed_one(ticket, piece);
+        let Some((unsent, key)) = fed else { return Ok((false, None)) };
+        let unsent = unsent.map_err(|why| Self::error(slf, "local", why))?;
+        let room = (unsent > MOST_UNSENT && piece.is_some()).then_some(reply);
+        if let Some((request, _)) = slf.borrow_mut().request(ticket) {
             if let (Some(room), Some(upload)) = (&room, request.upload.as_mut()) {
                 upload.room = Some(room.clone().unbind());
             }
-            (result, room, key)
-        };
-        if let Err(why) = result {
-            return Err(Self::error(slf, "local", why));
         }
         if let Some(key) = key {
             Self::touch(slf, key)?;
@@ -267,7 +272,7 @@ impl ClientPool {
         let Counters { requests, reused, dialled, repeated, stale, lost, .. } = self.counters;
         for (name, value) in [
             ("open", sum(|its| its.open)),
-            ("idle", sum(|its| its.idle.len())),
+            ("idle", sum(|its| its.idle.len()) + self.resting(place)),
             ("dialling", sum(|its| its.dialling)),
             ("waiting", sum(|its| its.waiting.len() - its.gone)),
             ("requests", requests),
@@ -295,8 +300,14 @@ impl ClientPool {
             visit.call(reply)?;
         }
         for connection in self.connections.iter().flatten() {
-            if let connection::Stage::Busy(flight) = &connection.stage {
-                visit.call(&flight.request.reply)?;
+            match &connection.stage {
+                Stage::Busy(flight) => visit.call(&flight.request.reply)?,
+                Stage::Many(many) => {
+                    for flight in many.flights.values() {
+                        visit.call(&flight.request.reply)?;
+                    }
+                }
+                _ => {}
             }
         }
         for stream in self.streams.values() {
@@ -342,6 +353,7 @@ impl ClientPool {
             place,
             reply: Some(reply.clone().unbind()),
             octets: laid.octets,
+            head: laid.head,
             sent: 0,
             begun: false,
             idempotent: wire::ask::is_idempotent(method),
@@ -409,17 +421,17 @@ impl ClientPool {
 
     /// A request that waits or is under way, and on which connection.
     fn request(&mut self, ticket: u64) -> Option<(&mut Request, Option<LinkKey>)> {
-        for connection in self.connections.iter_mut().flatten() {
-            let key = connection.key;
-            if let Some(flight) = connection.flight() {
-                if flight.request.ticket == ticket {
-                    // Again, for the borrow checker of 1.85.
-                    return self
-                        .connection(key)?
-                        .flight()
-                        .map(|its| (&mut *its.request, Some(key)));
-                }
-            }
+        let has = |its: &Option<Box<Connection>>| {
+            its.as_ref().is_some_and(|connection| connection.stage.has(ticket))
+        };
+        if let Some(at) = self.connections.iter().position(has) {
+            let connection = self.connections[at].as_mut()?;
+            let flight = match &mut connection.stage {
+                Stage::Busy(flight) => &mut **flight,
+                Stage::Many(many) => many.flights.get_mut(&ticket)?,
+                _ => return None,
+            };
+            return Some((&mut flight.request, Some(connection.key)));
         }
         let waiting = self.places.iter_mut().flat_map(|place| &mut place.waiting);
         waiting.into_iter().find(|request| request.ticket == ticket).map(|its| (&mut **its, None))

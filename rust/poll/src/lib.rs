@@ -33,6 +33,7 @@ mod intake;
 pub mod link;
 mod mux;
 mod outbox;
+mod pipe;
 mod reactor;
 mod rooms;
 mod serve;

@@ -14,8 +14,10 @@
 //! - Names are resolved by the caller (getaddrinfo waits), and so are times: an address that does
 //!   not answer is closed by who has the patience.
 mod connection;
+mod http2;
 mod tls;
 
+pub use http2::{Http2, Trouble, What};
 pub use tls::{ClientTls, Peer};
 
 use connection::{Connection, Stage};

@@ -14,20 +14,20 @@
 //! # Rejected
 //! nghttp2 (C, a callback for each frame); hyper (a runtime of its own).
 mod drive;
-mod pipe;
+
 mod request;
 mod stream;
 mod tunnel;
 
 pub use stream::Stream;
 
+use crate::pipe::Pipe;
 use crate::settings::Settings;
 use crate::token::Token;
 use bytes::Bytes;
 use h2::server::{Builder, Connection, Handshake, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
-use pipe::Pipe;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

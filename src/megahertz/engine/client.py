@@ -172,6 +172,8 @@ class Pool:
                 head=its.max_head,
                 fields=its.max_fields,
                 body=its.max_body,
+                http2=its.http2,
+                prior=its.http2_prior_knowledge,
             )
             self._ask = self._native.ask
         return self._native

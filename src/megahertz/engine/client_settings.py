@@ -59,6 +59,8 @@ class PoolSettings:
         waiting_per_host: requests that wait for one (Envoy's max_pending_requests: 1024).
         max_head: octets of an answer's head, at most 65,535 (Node 16 KiB, curl 300 KiB).
         max_fields: fields of an answer, at most 256 (Python's http.client: 100).
+        http2: offered beside TLS (ALPN).
+        http2_prior_knowledge: spoken at once where there is no TLS; who is asked has to know it.
         max_body: octets of an answer that is not streamed (Elasticsearch's client: 100 MiB).
     """
 
@@ -73,10 +75,12 @@ class PoolSettings:
     max_head: int = 65_535
     max_fields: int = 100
     max_body: int = 100 * 1024 * 1024
+    http2: bool = True
+    http2_prior_knowledge: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            least = 0 if field.name.startswith(("idle", "waiting")) else 1e-9
+            least = 0 if field.name.startswith(("idle", "waiting", "http2")) else 1e-9
             if not getattr(self, field.name) >= least:
                 raise BadSettings(f"PoolSettings({field.name}=): {least:g} at least")
         for name, most in (("max_head", 65_535), ("max_fields", 256)):

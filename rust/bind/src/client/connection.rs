@@ -1,4 +1,5 @@
 //! One connection of a pool, and what is under way on it.
+use super::many::Many;
 use super::request::Request;
 use poll::link::{LinkKey, Loss};
 use wire::response::{Fault, Head, Limits, Reader, Step};
@@ -19,6 +20,19 @@ pub enum Stage {
     Tunnelling(u64, Box<Reader>),
     Idle,
     Busy(Box<Flight>),
+    /// HTTP/2: any number of requests.
+    Many(Box<Many>),
+}
+
+impl Stage {
+    /// Whether the request of that number is under way.
+    pub fn has(&self, ticket: u64) -> bool {
+        match self {
+            Stage::Busy(flight) => flight.request.ticket == ticket,
+            Stage::Many(many) => many.flights.contains_key(&ticket),
+            _ => false,
+        }
+    }
 }
 
 pub struct Connection {

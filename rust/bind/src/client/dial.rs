@@ -177,10 +177,12 @@ impl ClientPool {
             its.open += 1;
             its.warming = its.warming.saturating_sub(1);
             opened_at = place;
+            let stage = pool.spoken(py, key, place);
             let Some(connection) = pool.connection(key) else { return Ok(()) };
-            (connection.stage, connection.born) = (Stage::Idle, now());
+            (connection.stage, connection.born, connection.rested) = (stage, now(), now());
         }
         Self::settle(slf, key)?;
+        Self::want(slf, opened_at)?;
         Self::warmed(slf, opened_at, Ok(()))
     }
 

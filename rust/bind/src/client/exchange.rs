@@ -20,7 +20,7 @@ const RESTED: u64 = 1_000_000;
 const CROWDED: u64 = 1_000_000_000;
 
 /// What is to be told once nothing is borrowed.
-enum Told {
+pub(super) enum Told {
     Nothing,
     Whole(Py<Reply>, Box<Head>, Py<PyBytes>, Vec<u8>),
     /// The head of an answer whose body is the stream of that number.
@@ -29,10 +29,13 @@ enum Told {
     Stream(u64),
     Failed(Option<Py<Reply>>, &'static str, String),
     Again(Box<Request>),
+    Room(Py<Reply>),
+    /// Much, of a connection of HTTP/2.
+    Many,
 }
 
 /// What is to be done about the connection.
-enum Next {
+pub(super) enum Next {
     Nothing,
     /// It has another request to send.
     Send(LinkKey),
@@ -52,16 +55,19 @@ impl ClientPool {
             let pool = &mut *slf.borrow_mut();
             pool.counters.requests += 1;
             if pool.closed {
-                Err((request, "connect", "the pool was closed"))
+                Err((request, "connect", "the pool was closed".into()))
             } else if due <= at {
-                Err((request, "late", "no time was left to ask"))
+                Err((request, "late", "no time was left to ask".into()))
+            } else if let Some(key) = pool.shared(place, at) {
+                pool.join(key, request).map(|()| Some(key))
             } else if let Some(key) = pool.rested(py, place, request.idempotent, at) {
                 pool.start(key, request);
                 Ok(Some(key))
             } else {
                 pool.places[place].tidy(py, pool.settings.waiting);
                 if pool.places[place].waiting.len() >= pool.settings.waiting {
-                    Err((request, "full", "as many requests as may wait for a connection do"))
+                    let why = "as many requests as may wait for a connection do";
+                    Err((request, "full", why.to_owned()))
                 } else {
                     request.patience = at.saturating_add(pool.settings.acquire);
                     pool.places[place].waiting.push_back(request);
@@ -80,7 +86,7 @@ impl ClientPool {
                 Self::want(slf, place)
             }
             Err((request, kind, why)) => {
-                Self::fail(slf, request.reply.as_ref(), (kind, why), false)
+                Self::fail(slf, request.reply.as_ref(), (kind, &why), false)
             }
         }
     }
@@ -103,8 +109,9 @@ impl ClientPool {
     }
 
     /// Puts a request on its way; `touch` sends it.
-    fn start(&mut self, key: LinkKey, request: Box<Request>) {
+    fn start(&mut self, key: LinkKey, mut request: Box<Request>) {
         let Some(connection) = self.connection(key) else { return };
+        request.frame();
         connection.reader.expect(request.bodiless);
         connection.used += 1;
         let again = connection.used > 1;
@@ -130,6 +137,10 @@ impl ClientPool {
                 self.places[connection.place].open -= 1;
             }
             Stage::Busy(_) => self.places[connection.place].open -= 1,
+            Stage::Many(_) => {
+                self.places[connection.place].open -= 1;
+                self.places[connection.place].shared.retain(|&known| known != key);
+            }
             Stage::Dialling(_) | Stage::Tunnelling(..) => {}
         }
         Some(connection)
@@ -150,7 +161,7 @@ impl ClientPool {
     /// Sends what the kernel takes.
     pub fn flush(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let (mut broken, mut rooms) = (vec![], vec![]);
+        let (mut broken, mut rooms, mut many) = (vec![], vec![], vec![]);
         {
             let pool = &mut *slf.borrow_mut();
             pool.dirty = false;
@@ -158,6 +169,9 @@ impl ClientPool {
             for key in touched.drain(..) {
                 let links = pool.links.clone_ref(py);
                 let Some(connection) = pool.connection(key) else { continue };
+                if let Stage::Many(_) = connection.stage {
+                    many.push(key);
+                }
                 let Some(flight) = connection.flight() else { continue };
                 let request = &mut *flight.request;
                 if request.sent == request.octets.len() {
@@ -179,6 +193,9 @@ impl ClientPool {
             // The answer may have come before the end: who refuses a body need not read it.
             Self::unraisable(slf, Self::read(slf, key, Some(loss), false));
         }
+        for key in many {
+            Self::unraisable(slf, Self::flush_many(slf, key));
+        }
         for room in rooms {
             Self::unraisable(slf, Reply::complete(room.bind(py), Ok(py.None()), false));
         }
@@ -194,25 +211,31 @@ impl ClientPool {
         let py = slf.py();
         let (told, next) = {
             let pool = &mut *slf.borrow_mut();
-            if pool.connection(key).is_none() {
-                return Ok(());
-            }
+            let Some(connection) = pool.connection(key) else { return Ok(()) };
+            let is_many = matches!(connection.stage, Stage::Many(_));
             let mut input = std::mem::take(&mut pool.input);
             input.clear();
             let received = pool.links.borrow_mut(py).poll.receive(key, &mut input);
             pool.counters.bytes_in += input.len() as u64;
             let loss = received.err().or(broke);
-            let acted = pool.take_in(py, key, &input, loss.as_ref());
+            let acted = if is_many {
+                (pool.hear(key, &input, loss.is_some()), Next::Nothing)
+            } else {
+                pool.take_in(py, key, &input, loss.as_ref())
+            };
             if input.capacity() <= KEPT {
                 pool.input = input;
             }
             acted
         };
+        if let Told::Many = told {
+            return Self::pump(slf, key, in_place);
+        }
         let followed = Self::follow(slf, key, next);
         Self::tell(slf, told, in_place).and(followed)
     }
 
-    fn follow(slf: &Bound<'_, Self>, key: LinkKey, next: Next) -> PyResult<()> {
+    pub(super) fn follow(slf: &Bound<'_, Self>, key: LinkKey, next: Next) -> PyResult<()> {
         match next {
             Next::Nothing => Ok(()),
             Next::Send(key) => Self::touch(slf, key),
@@ -222,10 +245,11 @@ impl ClientPool {
         }
     }
 
-    fn tell(slf: &Bound<'_, Self>, told: Told, in_place: bool) -> PyResult<()> {
+    pub(super) fn tell(slf: &Bound<'_, Self>, told: Told, in_place: bool) -> PyResult<()> {
         let py = slf.py();
         match told {
-            Told::Nothing => Ok(()),
+            Told::Nothing | Told::Many => Ok(()),
+            Told::Room(room) => Reply::complete(room.bind(py), Ok(py.None()), false),
             Told::Whole(reply, head, body, trailers) => {
                 let answer = ClientAnswer::whole(Self::runtime(slf), *head, body, trailers);
                 let answer = Py::new(py, answer)?.into_any();
@@ -249,8 +273,14 @@ impl ClientPool {
     pub(super) fn settle(slf: &Bound<'_, Self>, key: LinkKey) -> PyResult<()> {
         let next = {
             let pool = &mut *slf.borrow_mut();
-            pool.hand_on(slf.py(), key, now())
+            let Some(connection) = pool.connection(key) else { return Ok(()) };
+            if let Stage::Many(_) = connection.stage {
+                None
+            } else {
+                Some(pool.hand_on(slf.py(), key, now()))
+            }
         };
+        let Some(next) = next else { return Self::pump(slf, key, false) };
         Self::follow(slf, key, next)
     }
 
@@ -317,7 +347,7 @@ impl ClientPool {
                 }
                 return (Told::Nothing, Next::Nothing);
             }
-            Stage::Busy(_) => {}
+            Stage::Busy(_) | Stage::Many(_) => {}
         }
         let (used, came) = connection.take_in(input, loss, &limits, &mut scratch);
         if scratch.capacity() > 0 {
@@ -328,7 +358,9 @@ impl ClientPool {
             Came::Whole => self.whole(py, key, used == input.len() && loss.is_none()),
             Came::Unheard(why) => {
                 self.counters.lost += 1;
-                let Some(flight) = self.end(py, key) else { return (Told::Nothing, Next::Nothing) };
+                let Some(flight) = self.end(py, key).pop() else {
+                    return (Told::Nothing, Next::Nothing);
+                };
                 let mut request = flight.request;
                 if !request.may_repeat() || self.closed {
                     return (self.failed(*request, "read", why), Next::Gone(place));
@@ -339,7 +371,9 @@ impl ClientPool {
             }
             Came::Failed(kind, why) => {
                 self.counters.lost += 1;
-                let Some(flight) = self.end(py, key) else { return (Told::Nothing, Next::Nothing) };
+                let Some(flight) = self.end(py, key).pop() else {
+                    return (Told::Nothing, Next::Nothing);
+                };
                 (self.failed(*flight.request, kind, why), Next::Gone(place))
             }
         }
@@ -383,14 +417,15 @@ impl ClientPool {
     }
 
     /// Closes a connection; what was under way on it.
-    pub(super) fn end(&mut self, py: Python<'_>, key: LinkKey) -> Option<Box<Flight>> {
-        match self.shut(py, key)?.stage {
-            Stage::Busy(flight) => Some(flight),
-            _ => None,
+    pub(super) fn end(&mut self, py: Python<'_>, key: LinkKey) -> Vec<Flight> {
+        match self.shut(py, key).map(|connection| connection.stage) {
+            Some(Stage::Busy(flight)) => vec![*flight],
+            Some(Stage::Many(many)) => many.flights.into_values().collect(),
+            _ => vec![],
         }
     }
 
-    fn failed(&mut self, request: Request, kind: &'static str, why: String) -> Told {
+    pub(super) fn failed(&mut self, request: Request, kind: &'static str, why: String) -> Told {
         if let Some(stream) = self.streams.get_mut(&request.ticket) {
             stream.failed = Some((kind, why));
             return Told::Stream(request.ticket);
@@ -437,19 +472,20 @@ impl ClientPool {
             let stream = pool.streams.remove(&ticket);
             match pool.request(ticket).map(|(request, key)| (request.place, key)) {
                 Some((place, Some(key))) => {
-                    let connection = pool.shut(py, key);
-                    ((stream, connection), Some(place))
+                    let flight = pool.leave(key, ticket);
+                    let connection = flight.is_none().then(|| pool.shut(py, key)).flatten();
+                    ((stream, connection, flight), Some((place, key)))
                 }
                 Some((place, None)) => {
                     pool.places[place].gone += 1;
-                    ((stream, None), None)
+                    ((stream, None, None), None)
                 }
-                None => ((stream, None), None),
+                None => ((stream, None, None), None),
             }
         };
         drop(dropped);
-        if let Some(place) = place {
-            Self::unraisable(slf, Self::want(slf, place));
+        if let Some((place, key)) = place {
+            Self::unraisable(slf, Self::want(slf, place).and_then(|()| Self::touch(slf, key)));
         }
     }
 
@@ -463,13 +499,13 @@ impl ClientPool {
             } else {
                 let place = connection.place;
                 pool.counters.lost += 1;
-                let flight = pool.end(slf.py(), key);
-                let told = flight.map(|flight| pool.failed(*flight.request, "read", why.into()));
-                Some((told, place))
+                let ended = pool.end(slf.py(), key).into_iter();
+                let told = ended.map(|flight| pool.failed(*flight.request, "read", why.into()));
+                Some((told.collect::<Vec<_>>(), place))
             }
         };
         let Some((told, place)) = flight else { return Self::attempt_failed(slf, key, why) };
         Self::want(slf, place)?;
-        told.map_or(Ok(()), |told| Self::tell(slf, told, false))
+        told.into_iter().try_for_each(|told| Self::tell(slf, told, false))
     }
 }

@@ -6,10 +6,12 @@ use poll::link::LinkKey;
 use pyo3::prelude::*;
 
 /// What is overdue, and when the next will be.
+#[derive(Default)]
 struct Overdue {
     at: u64,
     next: u64,
     flights: Vec<LinkKey>,
+    streams: Vec<(LinkKey, u64)>,
     idle: Vec<LinkKey>,
     dials: Vec<u64>,
     turns: Vec<u64>,
@@ -39,8 +41,10 @@ impl ClientPool {
             for &key in &overdue.idle {
                 drop(pool.shut(py, key));
             }
-            let failed: Vec<_> =
-                overdue.flights.iter().filter_map(|&key| pool.end(py, key)).collect();
+            let mut failed: Vec<_> =
+                overdue.flights.iter().flat_map(|&key| pool.end(py, key)).collect();
+            let late = overdue.streams.iter();
+            failed.extend(late.filter_map(|&(key, ticket)| pool.leave(key, ticket)));
             pool.counters.expired += (failed.len() + overdue.waiting.len()) as u64;
             for flight in &failed {
                 if let Some(stream) = pool.streams.get_mut(&flight.request.ticket) {
@@ -63,6 +67,9 @@ impl ClientPool {
                 false,
             )?;
         }
+        for (key, _) in overdue.streams {
+            Self::touch(slf, key)?;
+        }
         for number in overdue.dials {
             Self::dial_late(slf, number)?;
         }
@@ -74,8 +81,7 @@ impl ClientPool {
     }
 
     fn overdue(&mut self, py: Python<'_>, at: u64) -> Overdue {
-        let (flights, idle, dials, turns, waiting) = (vec![], vec![], vec![], vec![], vec![]);
-        let mut over = Overdue { at, next: u64::MAX, flights, idle, dials, turns, waiting };
+        let mut over = Overdue { at, next: u64::MAX, ..Overdue::default() };
         let (rest, life) = (self.settings.idle_time, self.settings.life);
         for connection in self.connections.iter().flatten() {
             let Connection { key, born, rested, .. } = **connection;
@@ -85,6 +91,19 @@ impl ClientPool {
                     if over.is(rested.saturating_add(rest).min(born.saturating_add(life))) =>
                 {
                     over.idle.push(key);
+                }
+                Stage::Many(many)
+                    if many.flights.is_empty()
+                        && over.is(rested.saturating_add(rest).min(born.saturating_add(life))) =>
+                {
+                    over.idle.push(key);
+                }
+                Stage::Many(many) => {
+                    for (&ticket, flight) in &many.flights {
+                        if over.is(flight.request.due) {
+                            over.streams.push((key, ticket));
+                        }
+                    }
                 }
                 _ => {}
             }
@@ -143,7 +162,7 @@ impl ClientPool {
             let keys: Vec<_> = pool.connections.iter().flatten().map(|its| its.key).collect();
             let mut requests: Vec<_> = keys
                 .into_iter()
-                .filter_map(|key| pool.end(py, key))
+                .flat_map(|key| pool.end(py, key))
                 .map(|flight| (flight.request, "read"))
                 .collect();
             for place in &mut pool.places {

@@ -15,6 +15,9 @@ pub struct Settings {
     pub waiting: usize,
     pub connect: u64,
     pub acquire: u64,
+    /// HTTP/2 is offered beside TLS, and spoken at once without it.
+    pub http2: bool,
+    pub prior: bool,
     pub limits: wire::response::Limits,
 }
 
@@ -43,6 +46,10 @@ pub struct Place {
     pub peer: Option<Peer>,
     /// What opens a proxy's tunnel (RFC 9110 section 9.3.6).
     pub tunnel: Option<Vec<u8>>,
+    /// What its connections speak: HTTP/2 or not; None while nobody knows.
+    pub multiplexed: Option<bool>,
+    /// Those of HTTP/2.
+    pub shared: Vec<LinkKey>,
     /// The last one that came to rest is at the back, and used first.
     pub idle: VecDeque<LinkKey>,
     pub waiting: VecDeque<Box<Request>>,
@@ -65,6 +72,8 @@ impl Place {
             lines: vec![],
             peer,
             tunnel: None,
+            multiplexed: Some(false),
+            shared: vec![],
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
             gone: 0,
@@ -77,7 +86,9 @@ impl Place {
 
     /// Connections that are to be dialled now; counted as being dialled from here on.
     pub fn want(&mut self, most: usize) -> usize {
-        let lacking = (self.waiting.len() - self.gone).max(self.warming);
+        let waiting = (self.waiting.len() - self.gone).max(self.warming);
+        // One connection of HTTP/2 has room for many; whether it is one is learned from the first.
+        let lacking = if self.multiplexed == Some(false) { waiting } else { waiting.min(1) };
         let room = most.saturating_sub(self.open + self.dialling);
         let wanted = lacking.saturating_sub(self.dialling).min(room);
         self.dialling += wanted;

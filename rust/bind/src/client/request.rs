@@ -1,5 +1,6 @@
 //! One request: laid out from Python's arguments, and what becomes of its answer.
 use crate::reply::Reply;
+use poll::link::Http2;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -12,6 +13,8 @@ pub const MOST_UNSENT: usize = 64 * 1024;
 /// A body that comes in pieces.
 pub struct Upload {
     pub chunked: bool,
+    /// What came before there was a connection, unframed; None once there is one.
+    pub early: Option<Vec<u8>>,
     /// Octets of it that are still to come, where they are known.
     pub left: Option<u64>,
     pub ended: bool,
@@ -27,6 +30,8 @@ pub struct Request {
     pub reply: Option<Py<Reply>>,
     /// What leaves: the head, and as much of the body as there is.
     pub octets: Vec<u8>,
+    /// Octets of the head in it.
+    pub head: usize,
     pub sent: usize,
     /// Octets of an upload that have left are gone.
     pub begun: bool,
@@ -55,8 +60,35 @@ impl Request {
     /// Whether it may be asked again after its connection was lost without a word (RFC 9110
     /// section 9.2.2): once, and where that does no harm.
     pub fn may_repeat(&self) -> bool {
-        let harmless = self.idempotent && self.upload.is_none() || !self.begun && self.sent == 0;
-        harmless && !self.repeated
+        (self.idempotent || !self.begun) && self.is_whole() && !self.repeated
+    }
+
+    /// Whether it can be asked again at all: nothing of it came from a program piece by piece.
+    pub fn is_whole(&self) -> bool {
+        self.upload.is_none()
+    }
+
+    /// Adds a piece of the body; None ends it.
+    pub fn feed(&mut self, piece: Option<&[u8]>) -> Result<(), &'static str> {
+        match piece {
+            Some(piece) => self.add(piece),
+            None => self.end(),
+        }
+    }
+
+    /// [`Request::feed`] for a stream of HTTP/2; octets that wait.
+    pub fn feed_stream(
+        &mut self,
+        piece: Option<&[u8]>,
+        http2: &mut Http2,
+    ) -> Result<usize, &'static str> {
+        // Kept unframed for a moment: the same rules about its length.
+        if let Some(upload) = self.upload.as_mut() {
+            upload.early = Some(vec![]);
+        }
+        self.feed(piece)?;
+        let early = self.upload.as_mut().and_then(|upload| upload.early.take());
+        Ok(http2.send(self.ticket, &early.unwrap_or_default(), piece.is_none()))
     }
 
     /// Whether somebody waits for it.
@@ -67,15 +99,14 @@ impl Request {
     /// Who waited for what has now left; octets of an upload are not kept.
     pub fn room(&mut self) -> Option<Py<Reply>> {
         let upload = self.upload.as_mut()?;
-        if self.sent < self.octets.len() {
+        if self.sent < self.octets.len() || upload.early.is_some() {
             return None;
         }
         (self.octets, self.sent) = (vec![], 0);
         upload.room.take()
     }
 
-    /// Adds a piece of the body.
-    pub fn add(&mut self, piece: &[u8]) -> Result<(), &'static str> {
+    fn add(&mut self, piece: &[u8]) -> Result<(), &'static str> {
         let Some(upload) = self.upload.as_mut().filter(|upload| !upload.ended) else {
             return Err("the body has ended");
         };
@@ -83,7 +114,9 @@ impl Request {
             let rest = left.checked_sub(piece.len() as u64);
             *left = rest.ok_or("the body is longer than its content-length")?;
         }
-        if upload.chunked {
+        if let Some(early) = upload.early.as_mut() {
+            early.extend_from_slice(piece);
+        } else if upload.chunked {
             wire::reply::chunk(&mut self.octets, piece);
         } else {
             self.octets.extend_from_slice(piece);
@@ -91,16 +124,35 @@ impl Request {
         Ok(())
     }
 
-    /// That was all of the body.
-    pub fn end(&mut self) -> Result<(), &'static str> {
+    fn end(&mut self) -> Result<(), &'static str> {
         let Some(upload) = self.upload.as_mut() else { return Ok(()) };
         if upload.left.is_some_and(|left| left > 0) {
             return Err("the body is shorter than its content-length");
         }
-        if !std::mem::replace(&mut upload.ended, true) && upload.chunked {
+        let begun = upload.early.is_none();
+        if !std::mem::replace(&mut upload.ended, true) && upload.chunked && begun {
             self.octets.extend_from_slice(b"0\r\n\r\n");
         }
         Ok(())
+    }
+
+    /// It has a connection of HTTP/1.1: what came of its body before is framed as that has it.
+    pub fn frame(&mut self) {
+        let Some(upload) = self.upload.as_mut() else { return };
+        let Some(early) = upload.early.take() else { return };
+        if !upload.chunked {
+            return self.octets.extend_from_slice(&early);
+        }
+        wire::reply::chunk(&mut self.octets, &early);
+        if upload.ended {
+            self.octets.extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+
+    /// Octets that wait to leave, or for a connection.
+    pub fn unsent(&self) -> usize {
+        let early = self.upload.as_ref().and_then(|upload| upload.early.as_ref());
+        self.octets.len() - self.sent + early.map_or(0, Vec::len)
     }
 }
 
@@ -193,6 +245,7 @@ pub struct Asked<'a, 'py> {
 /// A request's octets, and what its fields say.
 pub struct Laid {
     pub octets: Vec<u8>,
+    pub head: usize,
     pub close: bool,
     pub upload: Option<Upload>,
 }
@@ -215,17 +268,13 @@ impl Asked<'_, '_> {
             return Err(Wrong::Unfit("the content-length is not that of the body".into()));
         }
         given.finish(&mut out, authority, size);
-        if self.pieces {
-            let upload =
-                Upload { chunked: given.chunked, left: given.length, ended: false, room: None };
-            return Ok(Laid { octets: out, close: given.close, upload: Some(upload) });
+        let head = out.len();
+        if self.pieces || given.chunked {
+            let (chunked, left, early) = (given.chunked, given.length, Some(body.to_vec()));
+            let upload = Upload { chunked, early, left, ended: !self.pieces, room: None };
+            return Ok(Laid { octets: out, head, close: given.close, upload: Some(upload) });
         }
-        if given.chunked {
-            wire::reply::chunk(&mut out, body);
-            out.extend_from_slice(b"0\r\n\r\n");
-        } else {
-            out.extend_from_slice(body);
-        }
-        Ok(Laid { octets: out, close: given.close, upload: None })
+        out.extend_from_slice(body);
+        Ok(Laid { octets: out, head, close: given.close, upload: None })
     }
 }

@@ -95,6 +95,7 @@ impl ClientPool {
     /// Gives who waits for a piece of a stream what there is.
     pub(super) fn stir(slf: &Bound<'_, Self>, ticket: u64, in_place: bool) -> PyResult<()> {
         let py = slf.py();
+        let mut touched = None;
         let (waiter, next) = {
             let pool = &mut *slf.borrow_mut();
             let Some(stream) = pool.streams.get_mut(&ticket) else { return Ok(()) };
@@ -106,12 +107,21 @@ impl ClientPool {
                 stream.waiter = Some(waiter);
                 return Ok(());
             };
-            if stream.held == 0 {
-                let key = stream.key;
+            let (key, empty) = (stream.key, stream.held == 0);
+            if let Ok(piece) = &next {
+                let count = piece.bind(py).cast::<PyBytes>().map_or(0, |its| its.as_bytes().len());
+                if pool.read_on(key, ticket, count) {
+                    touched = Some(key);
+                }
+            }
+            if empty {
                 pool.pause(py, key, false);
             }
             (waiter, next)
         };
+        if let Some(key) = touched {
+            Self::touch(slf, key)?;
+        }
         match next {
             Ok(piece) => Reply::complete(waiter.bind(py), Ok(piece), in_place),
             Err(End::Failed(kind, why)) => Self::fail(slf, Some(&waiter), (kind, &why), in_place),
