@@ -131,6 +131,12 @@ async def test_a_calls_fields_go_before_the_clients():
         {"x": "\u20ac"},
         {"x": 1},
         {"x": None},
+        {"host": "a, b"},
+        {"host": "a b"},
+        {"host": "a@b"},
+        {"host": "a/b"},
+        {"host": ""},
+        [("host", "a"), ("Host", "a")],
     ],
     ids=ascii,
 )
@@ -143,6 +149,15 @@ async def test_no_field_can_become_two(headers):
         Client(pool=pool, headers=headers)
 
     assert pool.sent == []
+
+
+@pytest.mark.parametrize("host", ["a", "a.example:8000", "[::1]", "[::1]:80", "my_svc"])
+@virtual
+async def test_a_host_can_be_named(host):
+    pool = Scripted(Came())
+    await Client(pool=pool).get("http://a/", headers={"Host": host})
+
+    assert pool.sent[0].header("host") == host
 
 
 @pytest.mark.parametrize("method", ["GET /x HTTP/1.1\r\nX: y", "", "G T", "G\x00T"])

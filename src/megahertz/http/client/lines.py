@@ -18,6 +18,9 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: no CR, LF or NUL, which would begin another field, and latin-1 alone."""
 
+_HOST = re.compile(r"[0-9A-Za-z._~\-]+(?::[0-9]+)?|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?")
+"""RFC 9112 section 3.2: one, and nothing that two servers could read in two ways."""
+
 _METHOD = _NAME
 _KEPT: Final = 256
 
@@ -31,7 +34,11 @@ def lines(fields: FieldTypes | None) -> Lines:
     if fields is None:
         return []
     items = fields.items() if isinstance(fields, Mapping) else fields
-    return [line(name, value) for name, value in items]
+    found = [line(name, value) for name, value in items]
+    hosts = [value for name, value in found if name == "host"]
+    if len(hosts) > 1 or not all(map(_HOST.fullmatch, hosts)):
+        raise LocalProtocolError(f"the field host: one host expected, not {hosts!r:.100}")
+    return found
 
 
 def line(name: str, value: str) -> tuple[str, str]:
