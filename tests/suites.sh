@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Starlette's, FastAPI's and redis-py's own tests, from their source distributions at the versions that
-# requirements.txt pins, and what they need, into .venv-suites; once, in a minute.
+# Starlette's, FastAPI's, redis-py's and httpx's own tests, from their source distributions at the
+# versions that requirements.txt pins, and what they need, into .venv-suites; once, in a minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 requirements=tests/conformance/suites/requirements.txt
-stamp=.venv-suites/.done-$(sha256sum "$requirements" | cut -c1-16)
+stamp=.venv-suites/.done-$(cat "$requirements" tests/suites.sh | sha256sum | cut -c1-16)
 [ -e "$stamp" ] && exit 0
 
 rm -rf .venv-suites
@@ -12,7 +12,7 @@ rm -rf .venv-suites
 .venv-suites/bin/python -m pip install --quiet --requirement "$requirements"
 # Not where the suites look: python-multipart has a module of the same name.
 .venv-suites/bin/python -m pip install --quiet --no-deps --target .venv-suites/ours 'multipart>=2.0'
-for name in starlette fastapi redis; do
+for name in starlette fastapi redis httpx; do
     pin=$(grep "^$name==" "$requirements")
     .venv-suites/bin/python -m pip download --quiet --no-deps --no-binary :all: --dest .venv-suites "$pin"
     mkdir -p ".venv-suites/$name"

@@ -4,7 +4,8 @@ Rules: two readers of a URL must not understand different hosts, so what they co
 control character, a backslash in the authority, a host that ends in a number and is no IPv4 address
 (WHATWG URL, "ends in a number"), a port of 0. What is safe but not allowed in a path or a query is
 percent-encoded by UTF-8, what is encoded already stays (WHATWG's percent-encode sets, as in httpx);
-`.` and `..` are resolved (RFC 3986 section 5.2.4). Names beyond ASCII are IDNA 2008, by `idna`.
+`.` and `..` are resolved (RFC 3986 section 5.2.4), also where they are
+encoded. Names beyond ASCII are IDNA 2008, by `idna`.
 """
 
 import re
@@ -39,6 +40,7 @@ _NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,;=:@%\-]+(?:\.[A-Za-z0-9_~%\-]+)*)*/?")
 """A path without dot segments, and with nothing to encode."""
+_DOT = re.compile(r"%2[eE]")
 _PLAIN_QUERY = re.compile(r"[A-Za-z0-9_~!$&()*+,;=:@%\-./?]*")
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -165,7 +167,7 @@ def _host(text: str, whole: str) -> str:
             raise _bad(whole, "an IPv6 address without a zone expected")
         return str(address)
     host = text.lower()
-    if not host.isascii():
+    if not host.isascii() or "xn--" in host:
         try:
             host = idna.encode(host).decode("ascii")
         except idna.IDNAError as error:
@@ -188,7 +190,7 @@ def _basic(userinfo: str) -> str | None:
 
 
 def _path(path: str, url: str) -> str:
-    if _PLAIN.fullmatch(path):
+    if _PLAIN.fullmatch(path) and not _DOT.search(path):
         return path or "/"
     if path and not path.startswith("/"):
         raise _bad(url, "a path begins with a slash")
@@ -196,10 +198,14 @@ def _path(path: str, url: str) -> str:
 
 
 def _resolved(path: str) -> str:
-    """Without dot segments (RFC 3986 section 5.2.4)."""
+    """Without dot segments (RFC 3986 section 5.2.4), encoded or not, as WHATWG has it."""
     kept: list[str] = []
     segments = path.split("/")
-    for segment in segments:
+    for at, told in enumerate(segments):
+        segment = _DOT.sub(".", told)
+        if segment not in (".", ".."):
+            segment = told
+        segments[at] = segment
         if segment == "..":
             if len(kept) > 1:
                 kept.pop()
