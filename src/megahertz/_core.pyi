@@ -1138,6 +1138,9 @@ class ClientPool:
             name: looked for in the certificate.
             prefix: of every target; `lines` are added to every head: both for a proxy.
             tunnel: what asks a proxy for one.
+
+        Raises:
+            ValueError: the authority is none.
         """
     def ask(
         self,
@@ -1166,6 +1169,8 @@ class ClientPool:
         """Asks with a body that `feed` brings; also the number to feed it by."""
     def feed(self, ticket: int, piece: bytes | None) -> tuple[bool, Reply | None]:
         """Adds a piece; None ends the body. Whether anybody takes it, and what to wait for next."""
+    def break_off(self, ticket: int) -> None:
+        """A body will not come: its connection is given up, and a stream behind it ends."""
     def dial(self, place: int, addresses: Sequence[tuple[str, int]]) -> None:
         """The addresses of a place that was needed, in the order in which to try them."""
     def refuse(self, place: int, why: str) -> None:

@@ -1,15 +1,16 @@
 """Addresses of names: kept for a while, and longer where nobody can be asked."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 
 import pytest
 
-from megahertz.engine import names
+from megahertz.engine import Origin, Pool, names
 from megahertz.errors import ConnectError
 
-from .origin import OK, peered
+from .origin import OK, Peer, peered, turns
 
 
 class Looks:
@@ -87,6 +88,28 @@ async def test_the_next_address_is_tried_where_one_refuses():
         await asked.say(OK)
         assert (await sent).status == 200
         assert pool.statistics().dialled == 1
+
+
+async def test_an_address_that_does_not_answer_is_not_waited_for():
+    """RFC 8305: the next one is tried beside it; here the first one's backlog is full."""
+    with socket.socket() as deaf, contextlib.ExitStack() as knocking:
+        deaf.bind(("127.0.0.2", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        for _ in range(4):  # Linux takes one more than it was told
+            knock = knocking.enter_context(socket.socket())
+            knock.setblocking(False)
+            knock.connect_ex(("127.0.0.2", port))
+        peer = Peer()
+        async with await asyncio.start_server(peer.serve, "127.0.0.1", port):
+            pool = Pool(names=lambda: names.Names(Looks("127.0.0.2", "127.0.0.1")))
+            sent = asyncio.ensure_future(pool.send(Origin("http", "a.test", port), "GET", "/"))
+            asked = await peer.heard.get()
+            await asked.say(OK)
+            assert (await sent).status == 200
+            assert pool.statistics().open == 1
+            await pool.aclose()
+            await turns()
 
 
 async def test_who_cannot_be_found_is_no_connection():

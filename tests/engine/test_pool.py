@@ -293,6 +293,24 @@ async def test_a_host_that_refuses_fails_all_who_wait_for_it():
         assert pool.statistics(origin).idle == 3
 
 
+async def test_one_who_waits_fails_with_each_connection_that_cannot_be_had():
+    """While another is open, the rest may still be served by it."""
+    async with peered(connections_per_host=2) as (peer, origin, pool):
+        first = asyncio.ensure_future(pool.send(origin, "GET", "/"))
+        asked = await peer.heard.get()
+        left = [asyncio.ensure_future(pool.send(origin, "GET", "/")) for _ in range(2)]
+        await turns(1)
+        left[0].cancel()
+        place = pool._places[origin]
+        pool._native.refuse(place, "nobody there")
+        with pytest.raises(ConnectError, match="nobody there"):
+            await left[1]
+        await asked.say(OK)
+        await first
+        await turns(20)
+        assert pool.statistics().waiting == 0
+
+
 async def test_connections_do_not_rest_for_ever():
     async with peered(idle_time=0.01) as (peer, origin, pool):
         await pool.warm(origin, 2)
@@ -323,6 +341,9 @@ async def test_what_is_no_request_is_never_sent():
                 await pool.send(origin, "GET", "/", headers)
         with pytest.raises(Misused):
             await pool.send(origin, "POST", "/", (), "text")
+        for host in ("a\r\nx: y", "a b", "", "a/b", "\xe9"):
+            with pytest.raises(LocalProtocolError):
+                await pool.send(Origin("http", host, 80), "GET", "/")
         with pytest.raises(BadSettings):
             await pool.send(Origin("ftp", "x", 1), "GET", "/")
         assert peer.connections == 0

@@ -144,6 +144,29 @@ async def test_what_a_body_raises_is_what_the_caller_sees():
         assert pool.statistics().open == pool.statistics().idle
 
 
+async def test_a_body_that_breaks_behind_the_head_ends_the_answer_too():
+    go = asyncio.Event()
+
+    async def broken():
+        yield b"a"
+        await go.wait()
+        raise KeyError("mine")
+
+    async with peered() as (peer, origin, pool):
+        peer.whole = False
+        sent = asyncio.ensure_future(pool.send(origin, "POST", "/", (), broken(), stream=True))
+        asked = await peer.heard.get()
+        await asked.say(HEAD)
+        answer = await sent
+        feeding = next(iter(pool._tasks))
+        go.set()
+        with pytest.raises(ReadError, match="body"):
+            await anext(answer)
+        with pytest.raises(KeyError):
+            await feeding
+        assert pool.statistics().open == 0
+
+
 async def test_a_body_waits_for_who_does_not_read():
     made = 0
 

@@ -33,6 +33,7 @@ use connection::{Connection, Stage};
 use dial::Dial;
 use place::{Counters, Place, Settings};
 use poll::link::{LinkKey, Notice, Peer};
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -145,7 +146,10 @@ impl ClientPool {
         prefix: Vec<u8>,
         lines: Vec<u8>,
         tunnel: Option<Vec<u8>>,
-    ) -> usize {
+    ) -> PyResult<usize> {
+        if matches!(authority, [] | [b':', ..]) || !wire::is_authority(authority) {
+            return Err(PyValueError::new_err("no host that a request could name"));
+        }
         let peer = tls.map(|tls| Peer { config: Arc::clone(&tls.get().0), name: name.to_owned() });
         let offers = self.settings.http2;
         let offering = |peer: Peer| peer.offering(&[b"h2", b"http/1.1"]);
@@ -158,7 +162,7 @@ impl ClientPool {
         };
         (place.prefix, place.lines, place.tunnel) = (prefix, lines, tunnel);
         self.places.push(place);
-        self.places.len() - 1
+        Ok(self.places.len() - 1)
     }
 
     /// Asks, and gives what to wait for.
@@ -222,6 +226,26 @@ impl ClientPool {
         Ok((true, room))
     }
 
+    /// A body that `feed` was to bring will not come: its connection is given up.
+    fn break_off(slf: &Bound<'_, Self>, ticket: u64) -> PyResult<()> {
+        let (ended, place) = {
+            let pool = &mut *slf.borrow_mut();
+            let Some((place, key)) = pool.request(ticket).map(|(its, key)| (its.place, key)) else {
+                return Ok(());
+            };
+            if let Some(stream) = pool.streams.get_mut(&ticket) {
+                stream.failed = Some(("read", "the request's body came to no end".into()));
+            }
+            let Some(key) = key else { return Ok(()) };
+            let left = pool.leave(key, ticket);
+            let ended = if left.is_some() { vec![] } else { pool.end(slf.py(), key) };
+            ((left, ended), place)
+        };
+        drop(ended);
+        Self::stir(slf, ticket, false)?;
+        Self::want(slf, place)
+    }
+
     /// The addresses of a place that was needed, in the order in which to try them.
     fn dial(slf: &Bound<'_, Self>, place: usize, addresses: Vec<(String, u16)>) -> PyResult<()> {
         Self::begin_dial(slf, place, &addresses)
@@ -274,7 +298,7 @@ impl ClientPool {
             ("open", sum(|its| its.open)),
             ("idle", sum(|its| its.idle.len()) + self.resting(place)),
             ("dialling", sum(|its| its.dialling)),
-            ("waiting", sum(|its| its.waiting.len() - its.gone)),
+            ("waiting", sum(Place::awaiting)),
             ("requests", requests),
             ("reused", reused),
             ("dialled", dialled),

@@ -178,7 +178,11 @@ impl Links {
         for owner in timed {
             let due = owner.expire(py, at)?;
             if due < u64::MAX {
-                slf.borrow_mut().timed.push(owner);
+                let mut links = slf.borrow_mut();
+                // It may have asked to be reminded meanwhile.
+                if !links.timed.iter().any(|timed| timed.is(&owner)) {
+                    links.timed.push(owner);
+                }
                 next = next.min(due);
             }
         }

@@ -198,7 +198,10 @@ class Pool:
                 self._tls = ClientTlsConfig()
             named = origin if via is None or origin.scheme == "https" else via
             options.update(tls=self._tls, name=server_name or named.host)
-        place = self._places[key] = native.place(authority, **options)
+        try:
+            place = self._places[key] = native.place(authority, **options)
+        except ValueError as error:
+            raise LocalProtocolError(f"{origin.host!r}: {error}") from None
         self._where.append((origin.host, origin.port) if via is None else (via.host, via.port))
         return place
 
@@ -221,8 +224,8 @@ class Pool:
                 addresses = await self._names.find(host, port)
         except TimeoutError:
             self._native.refuse(place, f"{host} was not found in time")
-        except OSError as error:
-            self._native.refuse(place, f"{host}: {error.strerror or error}")
+        except (OSError, UnicodeError) as error:  # a name that IDNA has no form of is none
+            self._native.refuse(place, f"{host}: {getattr(error, 'strerror', None) or error}")
         else:
             self._native.dial(place, addresses)
 
@@ -264,6 +267,7 @@ class Pool:
             self._native.feed(ticket, None)
         except BaseException:
             reply.cancel()  # who waits for the answer finds out why
+            self._native.break_off(ticket)  # and who reads it already, that there is no more
             raise
 
 

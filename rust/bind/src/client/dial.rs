@@ -241,9 +241,8 @@ impl ClientPool {
             let its = &mut pool.places[place];
             its.dialling = its.dialling.saturating_sub(1);
             its.warming = 0;
-            let many = if its.open == 0 { its.waiting.len() } else { its.waiting.len().min(1) };
-            its.gone = if its.open == 0 { 0 } else { its.gone };
-            its.waiting.drain(..many).collect()
+            let many = if its.open == 0 { usize::MAX } else { 1 };
+            std::iter::from_fn(|| its.next(slf.py())).take(many).collect()
         };
         let why = format!("{}: {why}", slf.borrow().places[place].name());
         for request in failed {

@@ -288,12 +288,9 @@ impl ClientPool {
         let Some(connection) = self.connection(key) else { return Next::Nothing };
         let place = connection.place;
         connection.rested = at;
-        while let Some(request) = self.places[place].waiting.pop_front() {
-            if request.is_awaited(py) {
-                self.start(key, request);
-                return Next::Send(key);
-            }
-            self.places[place].gone -= 1;
+        if let Some(request) = self.places[place].next(py) {
+            self.start(key, request);
+            return Next::Send(key);
         }
         self.places[place].idle.push_back(key);
         self.idle += 1;

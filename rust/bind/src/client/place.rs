@@ -86,13 +86,29 @@ impl Place {
 
     /// Connections that are to be dialled now; counted as being dialled from here on.
     pub fn want(&mut self, most: usize) -> usize {
-        let waiting = (self.waiting.len() - self.gone).max(self.warming);
+        let waiting = self.awaiting().max(self.warming);
         // One connection of HTTP/2 has room for many; whether it is one is learned from the first.
         let lacking = if self.multiplexed == Some(false) { waiting } else { waiting.min(1) };
         let room = most.saturating_sub(self.open + self.dialling);
         let wanted = lacking.saturating_sub(self.dialling).min(room);
         self.dialling += wanted;
         wanted
+    }
+
+    /// Requests that wait, and are waited for.
+    pub fn awaiting(&self) -> usize {
+        self.waiting.len().saturating_sub(self.gone)
+    }
+
+    /// The next one that is waited for.
+    pub fn next(&mut self, py: Python<'_>) -> Option<Box<Request>> {
+        loop {
+            let request = self.waiting.pop_front()?;
+            if request.is_awaited(py) {
+                return Some(request);
+            }
+            self.gone = self.gone.saturating_sub(1);
+        }
     }
 
     /// Makes room in a full queue by those whom nobody waits for any more.

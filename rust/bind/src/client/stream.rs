@@ -107,7 +107,8 @@ impl ClientPool {
                 stream.waiter = Some(waiter);
                 return Ok(());
             };
-            let (key, empty) = (stream.key, stream.held == 0);
+            // One that has ended has left its connection to others.
+            let (key, empty) = (stream.key, stream.held == 0 && !stream.ended);
             if let Ok(piece) = &next {
                 let count = piece.bind(py).cast::<PyBytes>().map_or(0, |its| its.as_bytes().len());
                 if pool.read_on(key, ticket, count) {
