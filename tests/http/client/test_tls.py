@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trustme
 
-from megahertz import App, Client, Request
+from megahertz import App, Client, Request, StreamingResponse
 from megahertz.engine import ClientTlsConfig, Server, Tls
 from megahertz.errors import ConnectError
 from megahertz.govern import Upstream
@@ -34,6 +34,18 @@ async def serving(authority, folder, name):
     async def handler(request: Request) -> str:
         return request.headers["host"]
 
+    @app.post("/length")
+    async def length(request: Request) -> int:
+        return sum([len(piece) async for piece in request.stream()])
+
+    @app.get("/feed")
+    async def feed() -> StreamingResponse:
+        async def pieces():
+            for number in range(100):
+                yield f"{number}\n".encode()
+
+        return StreamingResponse(pieces())
+
     sock = socket.create_server(("127.0.0.1", 0))
     server = Server(app, [sock], tls=Tls(certificates=[(chain, key)]))
     async with server:
@@ -58,7 +70,7 @@ def test_an_instance_is_known_by_the_name_of_its_service(authority, tmp_path):
 
             assert response.text == "orders.internal"
             assert str(response.url) == "https://orders.internal/"
-            assert response.http_version in ("HTTP/1.1", "HTTP/2")
+            assert response.http_version == "HTTP/2"
 
     asyncio.run(test())
 
@@ -99,5 +111,37 @@ def test_a_client_asks_over_tls(authority, tmp_path):
             Client(f"https://localhost:{port}", tls=trusting(authority)) as client,
         ):
             assert (await client.get("/")).text == f"localhost:{port}"
+
+    asyncio.run(test())
+
+
+async def pieces(count):
+    for _ in range(count):
+        yield b"x" * 10_000
+
+
+def test_calls_share_a_connection_of_http2(authority, tmp_path):
+    """Streams both ways, many calls at once, and one that is given up in the middle."""
+
+    async def test():
+        async with (
+            asyncio.timeout(PATIENCE),
+            serving(authority, tmp_path, "localhost") as port,
+            Client(f"https://localhost:{port}", tls=trusting(authority)) as client,
+        ):
+            await client.get("/")
+            sent = [client.post("/length", content=pieces(n)) for n in range(20)]
+            found = [answer.json() for answer in await asyncio.gather(*sent)]
+            async with client.stream("GET", "/feed") as response:
+                lines = [line async for line in response.aiter_lines()]
+                assert response.http_version == "HTTP/2"
+            async with client.stream("GET", "/feed") as response:
+                async for _ in response.aiter_bytes():
+                    break
+            await client.get("/")
+
+            assert found == [n * 10_000 for n in range(20)]
+            assert lines == [str(number) for number in range(100)]
+            assert client.statistics().pool.dialled == 1
 
     asyncio.run(test())
