@@ -2,9 +2,12 @@
 
 import asyncio
 import io
+from contextlib import suppress
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from megahertz import Client, deadline
 from megahertz.errors import (
@@ -300,6 +303,27 @@ async def test_text_is_utf8_where_nothing_better_is_known(kind):
     assert response.text == "\u00fc\ufffd"
     response.encoding = "latin-1"
     assert response.text == "\xc3\xbc\xff"
+
+
+@given(
+    st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=30)
+    | st.from_regex(r"text/plain; ?charset\*?=.{0,12}", fullmatch=True)
+    | st.sampled_from(
+        [
+            "text/x; charset=base64",
+            "text/x; charset=hex",
+            "text/x; charset=idna",
+            "x; charset=rot13",
+        ]
+    )
+)
+def test_whatever_kind_it_says_it_is_it_has_a_text(kind):
+    answer = Came(200, [("content-type", kind.replace("\n", " "))], b"text \xff")
+    response = asyncio.run(Client(pool=Scripted(answer)).get("http://a/"))
+
+    assert isinstance(response.text, str)
+    with suppress(BadAnswer):
+        response.json()
 
 
 @virtual

@@ -1,6 +1,8 @@
 """Cookies: set by answers, sent to whom they belong."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from megahertz import Client
 from megahertz.http.client import Cookies
@@ -80,6 +82,34 @@ async def test_a_client_without_cookies_can_send_some_once():
     await client.get("/")
 
     assert [sent.header("cookie") for sent in pool.sent] == ["b=2", None]
+
+
+@given(
+    st.lists(
+        st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=40)
+        | st.from_regex(
+            r"a=.{0,9}; (expires|max-age|path|domain|version|port|secure)=.{0,12}", fullmatch=True
+        ),
+        max_size=4,
+    )
+)
+def test_whatever_is_set_ends_no_call(values):
+    cookies = Cookies()
+    cookies.read("http://shop.example/x", [("set-cookie", value) for value in values])
+    cookies.sent_to("http://shop.example/x")
+
+
+@virtual
+async def test_a_client_of_many_users_keeps_none():
+    pool = Scripted(sets("session=hers"), Came())
+    client = Client("http://shop.example", pool=pool, keep_cookies=False)
+    response = await client.get("/")
+    await client.get("/")
+    await client.get("/", cookies={"own": "1"})
+
+    assert dict(response.cookies) == {"session": "hers"}
+    assert dict(client.cookies) == {}
+    assert [sent.header("cookie") for sent in pool.sent] == [None, None, "own=1"]
 
 
 def test_they_are_a_mapping():

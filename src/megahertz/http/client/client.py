@@ -76,7 +76,9 @@ class Client:
         base_url: what relative URLs are behind.
         params: fields of every query.
         headers: of every call.
-        cookies: to begin with; those that answers set are kept.
+        cookies: to begin with.
+        keep_cookies: whether those that answers set are sent from then on: not where one client
+            asks for many users, whose sessions would become each other's.
         auth: of every call to `base_url`, or to anybody where there is none.
         timeout: seconds of a call, redirects and retries included; None: only the deadline of
             whoever calls, which ends it in any case.
@@ -103,6 +105,7 @@ class Client:
         params: Params | None = None,
         headers: FieldTypes | None = None,
         cookies: CookieTypes | None = None,
+        keep_cookies: bool = True,
         auth: AuthTypes | None = None,
         timeout: float | None = TIMEOUT,
         follow_redirects: bool = False,
@@ -122,7 +125,7 @@ class Client:
         self._params = "" if params is None else query_of(params)
         self._fields = over(lines(headers), USUAL)
         self._auth = None if auth is None else authorization(auth)
-        self._jar = Cookies(cookies) if cookies else None
+        self._jar, self._keeps = (Cookies(cookies) if cookies else None), keep_cookies
         self._timeout, self._follows, self._most = timeout, follow_redirects, max_redirects
         self._body_bytes = body_bytes
         settings = PoolSettings(max_body=body_bytes) if settings is None else settings
@@ -301,7 +304,7 @@ class Client:
         self, call: Call, timeout: float | None, stream: bool, key: bytes | None
     ) -> Came:
         """One request, or its tries at the instances of the service."""
-        jar = self.cookies if call.cookies else self._jar
+        jar = Cookies() if self._jar is None and call.cookies else self._jar
         if jar is not None and value_of(call.fields, "cookie") is None:
             jar = jar.over(call.cookies)
             cookie = jar.sent_to(call.place.url, stranger=call.stranger)
@@ -313,7 +316,7 @@ class Client:
         return await self._sender.send(call, call.place.origin, timeout, stream=stream)
 
     def _keep_cookies(self, place: Location, answer: Came) -> None:
-        if answer.header("set-cookie") is not None:
+        if self._keeps and answer.header("set-cookie") is not None:
             self.cookies.read(place.url, answer.headers)
 
     async def warm(self, connections: int = 1) -> None:

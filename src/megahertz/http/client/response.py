@@ -49,16 +49,19 @@ def retry_after(answer: Came) -> float | None:
         return None
 
 
+@lru_cache(_KINDS)
 def _charset(kind: str | None) -> str | None:
-    """That a Content-Type names and Python knows."""
+    """That a Content-Type names and Python can read texts by."""
     if kind is None or "charset" not in kind.lower():
         return None
     message = Message()
     message["content-type"] = kind
     told = message.get_content_charset()
     try:
+        # Codecs of octets (base64), and those that replace nothing (idna), are none of texts.
+        b"a".decode(told or "utf-8", "replace")
         return None if told is None else codecs.lookup(told).name
-    except LookupError:
+    except (LookupError, ValueError):
         return None
 
 
