@@ -101,8 +101,9 @@ class Etcd:
         raise AssertionError(f"etcd ended before it was ready: {log[-2000:]}")
 
     def pause(self) -> None:
-        """It keeps its connections and answers nothing."""
+        """It keeps its connections and answers nothing; returns once it stands still."""
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         self._process.send_signal(signal.SIGCONT)

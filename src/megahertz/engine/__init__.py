@@ -1,5 +1,6 @@
 """The poller inside the asyncio loop."""
 
+from megahertz.engine.backoff import pause
 from megahertz.engine.bus import Bus
 from megahertz.engine.client import Pool
 from megahertz.engine.client_settings import Origin, PoolSettings, PoolStatistics, Proxy
@@ -142,6 +143,7 @@ __all__ = [
     "memory_limit",
     "no_more",
     "nodes",
+    "pause",
     "places",
     "plain_int",
     "plane",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import sys
 import urllib.request
 
@@ -10,10 +11,12 @@ import trustme
 
 from megahertz.backends.etcd import Compare, Delete, Etcd, Get, Options, Put
 from megahertz.backends.etcd.messages import messages
+from megahertz.context import deadline
 from megahertz.errors import (
     BadSettings,
     Compacted,
     ConnectError,
+    DeadlineExceeded,
     LeaseLost,
     ReadError,
     RemoteError,
@@ -193,15 +196,55 @@ async def test_certificates_on_both_sides(new_etcd, tmp_path):
         await missing.put("a", b"")
 
 
-async def test_closing_fails_what_waits(etcd):
-    client = Etcd(etcd.endpoint)
-    watch = client.watch("closing", resume=False)
-    waiting = asyncio.create_task(anext(watch))
-    await asyncio.sleep(0.2)
-    await client.aclose()
+async def test_closing_fails_what_waits_and_what_begins_until_it_is_opened_again(etcd):
+    found = asyncio.Event()
+    async with Etcd(etcd.endpoint) as client:
+        watch = client.watch("closing", found=found.set)
+        waiting = asyncio.create_task(anext(watch))
+        await found.wait()
+        await client.put("closing/other", b"")
 
     with pytest.raises(ConnectError, match="the client was closed"):
         await waiting
+    with pytest.raises(ConnectError, match="the client was closed"):
+        await client.get("closing")
+    async with client:
+        assert await client.get("closing") is None
+
+
+async def test_an_endpoint_that_says_nothing_is_left_for_the_next(etcd):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        where = f"127.0.0.1:{deaf.getsockname()[1]}"
+        async with Etcd(where, timeout=0.3, connect_timeout=0.1) as client:
+            with pytest.raises(ConnectError, match=r"no connection within 0.1 s"):
+                await client.get("a")
+        both = (where, etcd.endpoint.removeprefix("http://"))
+        async with Etcd(*both, timeout=30.0, connect_timeout=0.1) as client:
+            assert await client.get("deaf") is None
+
+
+async def test_a_silent_connection_is_left_although_no_ping_has_told(new_etcd, toxiproxy):
+    server = new_etcd()
+    port = toxiproxy.between("etcd", server.port)
+    async with Etcd(f"127.0.0.1:{port}", ping=100.0, timeout=0.3, connect_timeout=0.2) as client:
+        await client.put("a", b"")
+        await asyncio.to_thread(toxiproxy.cut, "etcd")
+        with pytest.raises(ReadError):
+            await client.get("a")
+        await asyncio.to_thread(toxiproxy.heal)
+        client._wire.options = Options(timeout=30.0)
+        assert (await client.get("a")).version == 1
+        assert client.statistics().connected >= 2
+
+
+async def test_a_deadline_of_the_caller_ends_a_call(new_etcd):
+    server = new_etcd()
+    async with Etcd(server.endpoint) as client:
+        await client.put("a", b"")
+        server.pause()
+        with pytest.raises(DeadlineExceeded), deadline(0.1):
+            await client.get("a")
+        server.resume()
 
 
 def test_endpoints_are_of_one_scheme():

@@ -209,6 +209,18 @@ async def test_a_lease_survives_a_crash(new_etcd):
         assert not lease.is_lost
 
 
+async def test_a_lease_survives_a_member_that_is_cut_off(new_etcd, toxiproxy):
+    server = new_etcd()
+    ports = [toxiproxy.between(name, server.port) for name in ("one", "two")]
+    both = [f"127.0.0.1:{port}" for port in ports]
+    async with Etcd(*both, ping=100.0) as client, client.lease(3) as lease:
+        await asyncio.to_thread(toxiproxy.cut, ("one", "two")[client._wire._at])
+        while lease.renewals < 3:
+            assert not lease.is_lost
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(toxiproxy.heal)
+
+
 async def test_a_lease_that_cannot_be_had(new_etcd):
     server = new_etcd()
     server.kill()

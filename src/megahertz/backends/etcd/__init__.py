@@ -13,8 +13,8 @@ from megahertz.backends.etcd.entry import (
     Put,
 )
 from megahertz.backends.etcd.lease import Lease
+from megahertz.backends.etcd.options import Options
 from megahertz.backends.etcd.watch import Watch
-from megahertz.backends.etcd.wire import Options
 
 __all__ = [
     "Changes",

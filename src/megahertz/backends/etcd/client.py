@@ -19,8 +19,9 @@ from megahertz.backends.etcd.entry import (
     span,
 )
 from megahertz.backends.etcd.lease import Lease
+from megahertz.backends.etcd.options import Options
 from megahertz.backends.etcd.watch import Watch
-from megahertz.backends.etcd.wire import Options, Wire
+from megahertz.backends.etcd.wire import Wire
 from megahertz.errors import MegahertzError
 
 PAGE: Final = 256
@@ -73,13 +74,14 @@ class Etcd:
         return str(self._wire)
 
     async def __aenter__(self) -> Self:
+        self._wire.reopen()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends its connections; calls that wait, and watches, fail with `ConnectError`."""
+        """Ends its connections: calls that wait or begin, and watches, fail with `ConnectError`."""
         await self._wire.aclose()
 
     async def get(self, key: str, *, revision: int = 0) -> Entry | None:

@@ -19,7 +19,7 @@ def failure(where: object, error: Any) -> MegahertzError:
     """The error of one call to `where` that reached gRPC."""
     code, details = error.code().name, error.details() or ""
     said = f"etcd {where}: {details or code}"
-    if code == "DEADLINE_EXCEEDED":
+    if is_late(error):
         if deadline() == 0:
             return DeadlineExceeded(f"etcd {where}: the deadline passed before its answer")
         return ReadError(f"etcd {where}: no answer in time; whether it was done is unknown")
@@ -39,10 +39,15 @@ def is_lost(error: Any) -> bool:
     return error.code().name in ("UNAVAILABLE", "CANCELLED")
 
 
+def is_late(error: Any) -> bool:
+    """Whether no answer came."""
+    return bool(error.code().name == "DEADLINE_EXCEEDED")
+
+
 def is_stale_token(error: Any) -> bool:
     """Whether to log in again: a token has run out, or users have changed since it was given."""
     details = error.details() or ""
-    return "invalid auth token" in details or "revision in header is old" in details
+    return "invalid auth token" in details or "revision of auth store is old" in details
 
 
 def unreachable(endpoints: object, why: str) -> ConnectError:

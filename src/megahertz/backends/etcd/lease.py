@@ -5,7 +5,7 @@ import random
 from typing import Final, Self
 
 from megahertz.backends.etcd.wire import Wire
-from megahertz.errors import BackendError, LeaseLost
+from megahertz.errors import BackendError, LeaseLost, ReadError
 
 PART: Final = 3
 """A lease is renewed after a third of its time (etcd's own client), so that two attempts may
@@ -83,9 +83,8 @@ class Lease:
             await asyncio.sleep(pause * random.uniform(0.8, 1.0))
             asked = loop.time()
             try:
-                async with asyncio.timeout_at(self._until):
-                    left = await self._renew()
-            except (BackendError, TimeoutError) as error:
+                left = await self._renew()
+            except BackendError as error:
                 if loop.time() >= self._until:
                     return self._fail(f"not renewed within {self.ttl:g} s: {error}")
                 attempt += 1
@@ -98,12 +97,20 @@ class Lease:
 
     async def _renew(self) -> float:
         # A stream of its own each time: one that is kept dies with its connection, unnoticed.
-        stream = await self._wire.stream("LeaseKeepAlive")
+        stream, patience = None, self.ttl / PART
         try:
-            await stream.write(self._wire.messages.LeaseKeepAliveRequest(ID=self.id))
-            return float((await stream.read()).TTL)
+            now = asyncio.get_running_loop().time()
+            async with asyncio.timeout_at(min(now + patience, self._until)):
+                stream = await self._wire.stream("LeaseKeepAlive")
+                await stream.write(self._wire.messages.LeaseKeepAliveRequest(ID=self.id))
+                return float((await stream.read()).TTL)
+        except TimeoutError as error:
+            if stream is not None:
+                stream.close(silent=True)
+            raise ReadError(f"no answer within {patience:.3g} s") from error
         finally:
-            stream.close()
+            if stream is not None:
+                stream.close()
 
     def _fail(self, why: str) -> None:
         self._why = f"etcd lease {self.id:x}: {why}"

@@ -82,7 +82,7 @@ class Watch:
                 self.losses += 1
                 if self._lost is not None:
                     self._lost(error)
-                if not self._resume:
+                if not self._resume or self._wire.closed:
                     raise
                 self._attempt += 1
                 await asyncio.sleep(self._wire.options.pause(self._attempt))

@@ -14,12 +14,18 @@ import math
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from megahertz.backends.etcd.failure import failure, is_lost, is_stale_token, unreachable
+from megahertz.backends.etcd.failure import (
+    failure,
+    is_late,
+    is_lost,
+    is_stale_token,
+    unreachable,
+)
 from megahertz.backends.etcd.messages import messages
+from megahertz.backends.etcd.options import Options
 from megahertz.context import deadline
 from megahertz.errors import BadSettings, ConnectError, MegahertzError, ReadError
 
@@ -42,49 +48,12 @@ _SERVICES = {
 _MESSAGES = {"DeleteRange": "Delete", "Compact": "Compaction"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a cluster is reached.
-
-    Attributes:
-        username: to log in as; None: nobody.
-        password: of it.
-        ca_certs: PEM file to trust with `https` endpoints; None: what the system trusts.
-        certfile: PEM file of a chain to show, with `keyfile`.
-        keyfile: PEM file of its key.
-        timeout: seconds for a call, from the first attempt to its answer (etcdctl: 5 s).
-        connect_timeout: seconds for each endpoint (etcdctl: 2 s).
-        ping: seconds of silence after which a connection is pinged; etcd refuses less than 5 by
-            default (`--grpc-keepalive-min-time`).
-        ping_timeout: seconds after which one that does not answer is given up (etcdctl: 6 s).
-        backoff: seconds of the longest pause before the second attempt, doubled each time; the
-            pause is anything from 0 to that ("full jitter", AWS Architecture Blog, 2015).
-        longest_backoff: seconds above which it is not doubled.
-    """
-
-    username: str | None = None
-    password: str | None = None
-    ca_certs: str | None = None
-    certfile: str | None = None
-    keyfile: str | None = None
-    timeout: float = 5.0
-    connect_timeout: float = 2.0
-    ping: float = 10.0
-    ping_timeout: float = 5.0
-    backoff: float = 0.05
-    longest_backoff: float = 5.0
-
-    def pause(self, attempt: int) -> float:
-        """Seconds before an attempt, counted from 1; no two clients wait the same."""
-        return random.uniform(0.0, min(self.backoff * 2 ** min(attempt, 30), self.longest_backoff))
-
-
 class _Line:
     """A channel to one endpoint, and how many use it."""
 
     def __init__(self, endpoint: str, channel: Any) -> None:
         self.endpoint, self.channel = endpoint, channel
-        self.users, self.retired, self.closed = 0, False, False
+        self.users, self.retired = 0, False
 
     async def ready(self, seconds: float) -> str:
         """Empty once it is connected, else why it is not."""
@@ -123,6 +92,8 @@ class Wire:
         # Clients that start together do not all go to the first one.
         self._at = random.randrange(len(self._endpoints))
         self._line: _Line | None = None
+        self._lines: set[_Line] = set()
+        self.closed = False
         self._opening = asyncio.Lock()
         self._token: str | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -172,6 +143,10 @@ class Wire:
         metadata = () if method == "Authenticate" else await self._metadata(line, seconds)
         try:
             return await call(request, timeout=max(0.001, seconds), metadata=metadata)
+        except self.grpc.aio.AioRpcError as error:
+            if is_late(error) and seconds >= self.options.connect_timeout:
+                self._retire(line)  # a new connection may do better
+            raise
         except asyncio.CancelledError:
             raise_if_closed(self)
             raise
@@ -223,9 +198,11 @@ class Wire:
         line.users += 1
         return line
 
-    def release(self, line: _Line, error: Any = None) -> None:
-        """It is no longer used; where its connection was lost, others go elsewhere."""
+    def release(self, line: _Line, error: Any = None, *, silent: bool = False) -> None:
+        """It is no longer used; where it was lost, or is silent, others go elsewhere."""
         line.users -= 1
+        if silent:
+            self._retire(line)
         if error is not None:
             self.failures += 1
             if is_stale_token(error):
@@ -235,8 +212,9 @@ class Wire:
         self._close_unused(line)
 
     async def _open(self, end: float) -> _Line:
-        loop = asyncio.get_running_loop()
         why, attempt = "no time is left", 0
+        if self.closed:
+            raise unreachable(self, "the client was closed")
         try:
             async with asyncio.timeout_at(end), self._opening:
                 while True:
@@ -250,8 +228,6 @@ class Wire:
                     attempt += 1
                     await asyncio.sleep(self.options.pause(attempt))
         except TimeoutError:
-            if loop.time() < end:
-                raise
             raise unreachable(self, why) from None
 
     def _dial(self) -> _Line:
@@ -266,11 +242,13 @@ class Wire:
             ("grpc.http2.ping_timeout_ms", int(options.ping_timeout * 1000)),  # or 60 s
             ("grpc.http2.max_pings_without_data", 0),
         ]
-        if not self.secure:
-            return _Line(endpoint, self.grpc.aio.insecure_channel(endpoint, arguments))
-        return _Line(
-            endpoint, self.grpc.aio.secure_channel(endpoint, self._credentials(), arguments)
-        )
+        if self.secure:
+            channel = self.grpc.aio.secure_channel(endpoint, self._credentials(), arguments)
+        else:
+            channel = self.grpc.aio.insecure_channel(endpoint, arguments)
+        line = _Line(endpoint, channel)
+        self._lines.add(line)
+        return line
 
     def _credentials(self) -> Any:
         options = self.options
@@ -297,7 +275,7 @@ class Wire:
         self._token = None
 
     def _retire(self, line: _Line) -> None:
-        """Others go to the next endpoint from now on."""
+        """Others go to the next endpoint from now on, over a new connection."""
         if self._line is line:
             self._line = None
             self._at = (self._at + 1) % len(self._endpoints)
@@ -305,20 +283,21 @@ class Wire:
         self._close_unused(line)
 
     def _close_unused(self, line: _Line) -> None:
-        if line.retired and not line.users and not line.closed:
-            line.closed = True
+        if line.retired and not line.users and line in self._lines:
+            self._lines.discard(line)
             task = asyncio.create_task(line.channel.close(), name="etcd close")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
     async def aclose(self) -> None:
-        """Ends the connection; what still waits fails."""
-        line, self._line = self._line, None
-        self._opening = asyncio.Lock()  # of the next loop, where there is one
-        if line is not None:
-            await line.channel.close()
-        if self._closing:
-            await asyncio.gather(*self._closing)
+        """Ends the connections; what still waits fails, and nothing begins until `reopen`."""
+        self.closed, self._line = True, None
+        lines, self._lines = self._lines, set()
+        await asyncio.gather(*(line.channel.close() for line in lines), *self._closing)
+
+    def reopen(self) -> None:
+        """On this loop, which may be another one."""
+        self.closed, self._opening = False, asyncio.Lock()
 
 
 class Stream:
@@ -361,12 +340,12 @@ class Stream:
             self._wire.release(line, error)
         return failure(self._wire, error)
 
-    def close(self) -> None:
-        """Ends the call."""
+    def close(self, *, silent: bool = False) -> None:
+        """Ends the call; `silent`: as no answer came, so that others use another connection."""
         self._call.cancel()
         line, self._line = self._line, None
         if line is not None:
-            self._wire.release(line)
+            self._wire.release(line, silent=silent)
 
 
 def raise_if_closed(wire: Wire) -> None:

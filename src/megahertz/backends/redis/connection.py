@@ -6,7 +6,6 @@ when a connection is lost; here is when to connect, what to say first, and when 
 
 import asyncio
 import ipaddress
-import random
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from megahertz.backends.redis.address import Address
 from megahertz.backends.redis.failure import failures
 from megahertz.backends.redis.options import Options
-from megahertz.engine import Link, Reply, links
+from megahertz.engine import Link, Reply, links, pause
 from megahertz.errors import BackendError, MegahertzError
 
 Words = tuple[Any, ...]
@@ -206,6 +205,4 @@ class Connection:
             self._lost_hook(why)
 
     def _pause(self) -> float:
-        options = self._options
-        most = options.backoff * 2 ** min(self._attempts, 30)
-        return random.uniform(0.0, min(most, options.longest_backoff))
+        return pause(self._attempts, self._options.backoff, self._options.longest_backoff)

@@ -18,7 +18,7 @@ from typing import Generic, Literal, Self, TypeVar
 import msgspec
 
 from megahertz.backends import Etcd
-from megahertz.errors import BackendError, BadSettings, Compacted, MegahertzError
+from megahertz.errors import BackendError, BadSettings, Compacted
 from megahertz.govern.config.documents import Document, Documents
 from megahertz.govern.config.layers import (
     Layer,
@@ -231,7 +231,7 @@ class Configuration(Generic[T]):
                 await self._watch(documents, revision + 1)
             except Compacted:
                 self._rereads += 1
-            except MegahertzError as error:
+            except Exception as error:  # whatever it is, a watch never ends unseen
                 self._lose(error)
                 attempt += 1
                 await asyncio.sleep(documents.etcd.options.pause(attempt))

@@ -7,10 +7,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
-from megahertz.errors import MegahertzError
+from megahertz.engine import pause
 from megahertz.govern.balance import Group, Instance
 from megahertz.govern.registry.doubt import Doubt
-from megahertz.govern.registry.pause import pause
+from megahertz.govern.registry.registration import PAUSES
 from megahertz.govern.registry.registry import Registry
 
 log = logging.getLogger("megahertz")
@@ -82,6 +82,9 @@ class Following:
         except TimeoutError:
             why = self._trouble or "no list yet"
             log.warning("%s: begins without its registry: %s", self._service, why)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -101,10 +104,10 @@ class Following:
                         attempt = 0
                         self._hear(instances)
                 self._lose("the registry says no more")
-            except (MegahertzError, OSError) as error:
-                self._lose(str(error))
+            except Exception as error:  # whatever a registry raises, the last list stays
+                self._lose(str(error) or repr(error))
             attempt += 1
-            await asyncio.sleep(pause(attempt))
+            await asyncio.sleep(pause(attempt, *PAUSES))
 
     def _hear(self, instances: Sequence[Instance]) -> None:
         if self._state == "lost":

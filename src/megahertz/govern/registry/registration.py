@@ -7,13 +7,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
-from megahertz.errors import MegahertzError
-from megahertz.govern.registry.pause import pause
+from megahertz.engine import pause
 
 log = logging.getLogger("megahertz")
 
 LINGER: Final = 1.0
 """Seconds between leaving the registry and refusing calls (go-zero: 1 s)."""
+
+PAUSES: Final = (0.1, 15.0)
+"""Seconds of the longest pause before the second attempt, and of any (Consul's own agents wait up
+to 30 s, Envoy's xDS client too)."""
 
 Lost = Callable[[], Awaitable[str]]
 """Waits until the registry no longer tells of us, and says why."""
@@ -73,6 +76,9 @@ class Registration:
                 await self._there.wait()
         except TimeoutError:
             log.warning("%s: begins without its registry: %s", self._name, self._trouble)
+        except BaseException:
+            await self._leave()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -100,10 +106,10 @@ class Registration:
                     self._put()
                     attempt = 0
                     self._lose(await lost())
-            except MegahertzError as error:
-                self._lose(str(error))
+            except Exception as error:  # whatever a registry raises, we go on
+                self._lose(str(error) or repr(error))
             attempt += 1
-            await asyncio.sleep(pause(attempt))
+            await asyncio.sleep(pause(attempt, *PAUSES))
 
     def _put(self) -> None:
         if self._state == "lost":
