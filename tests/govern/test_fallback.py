@@ -3,8 +3,9 @@ import asyncio
 import pytest
 
 from megahertz.clock import Manual
-from megahertz.errors import BadSettings, ConnectError, DeadlineExceeded, Misused
+from megahertz.errors import BadSettings, ConnectError, DeadlineExceeded, Misused, StatusError
 from megahertz.govern import Fallback, Retry, Stale, Timeout
+from megahertz.govern.balance import Group, Health, Instance
 from tests.virtual import virtual
 
 
@@ -142,3 +143,39 @@ async def test_a_timeout_is_a_block_too():
 def test_what_cannot_be_is_refused(make):
     with pytest.raises(BadSettings):
         make()
+
+
+@pytest.mark.parametrize(("status", "given"), [(503, "instead"), (404, None)])
+def test_a_status_below_500_is_an_answer_to_all_of_them(status, given):
+    error = StatusError("said so", status_code=status)
+    tries = []
+
+    async def call():
+        tries.append(1)
+        raise error
+
+    group = Group("svc", [Instance(host="a", port=80)], health=Health(max_fails=1))
+
+    async def grouped():
+        with group.acquire():
+            raise error
+
+    retry = Retry(2, idempotent=True, first=0, longest=0, fallback="instead")
+    if given is None:
+        with pytest.raises(StatusError):
+            asyncio.run(retry.run(call))
+    else:
+        assert asyncio.run(retry.run(call)) == given
+    with pytest.raises(StatusError):
+        asyncio.run(grouped())
+
+    assert len(tries) == (1 if given is None else 2)
+    assert group.statistics()[0].failures == (0 if given is None else 1)
+
+
+def test_who_names_it_has_any_status_answered():
+    async def call():
+        raise StatusError("not there", status_code=404)
+
+    guarded = Timeout(5, fallback=Fallback("unknown", on=(StatusError,)))(call)
+    assert asyncio.run(guarded()) == "unknown"

@@ -6,11 +6,20 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 from megahertz.clock import Clock, Monotonic
-from megahertz.errors import BackendError, BadSettings, Expired, Misused, Refused
+from megahertz.errors import BackendError, BadSettings, Expired, Misused, Refused, StatusError
 
 TROUBLE: Final[tuple[type[Exception], ...]] = (Refused, Expired, BackendError, OSError)
 """What the trouble of a dependency looks like: ours, and the interpreter's own (a `TimeoutError`
 and a `ConnectionError` are OSErrors). Anything else is a bug, or an answer."""
+
+
+def is_trouble(error: BaseException, kinds: tuple[type[BaseException], ...] = TROUBLE) -> bool:
+    """Whether an error is of these kinds; where they are `TROUBLE`, a status below 500 is an answer
+    and none of them."""
+    if kinds is TROUBLE and isinstance(error, StatusError) and error.status_code < 500:
+        return False
+    return isinstance(error, kinds)
+
 
 KEYS: Final = 1024
 """Answers that `Stale` keeps (functools.lru_cache: 128; Caffeine's examples: 10,000)."""

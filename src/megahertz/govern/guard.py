@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ParamSpec, TypeVar
 
-from megahertz.govern.fallback import Fallback, fallback_of
+from megahertz.govern.fallback import Fallback, fallback_of, is_trouble
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,6 +47,8 @@ class Guard(ABC):
         try:
             value = await self._run(call, *args, **kwargs)
         except fallback.on as error:
+            if not is_trouble(error, fallback.on):
+                raise
             instead: R = await fallback.instead(error, args, kwargs)
             return instead
         fallback.keep(value, args, kwargs)

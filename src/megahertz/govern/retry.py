@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
 from megahertz.context import deadline
-from megahertz.errors import BadSettings, ConnectError, MegahertzError, Refused, StatusError
+from megahertz.errors import BadSettings, ConnectError, MegahertzError, Refused
 from megahertz.govern.budget import RetryBudget
-from megahertz.govern.fallback import TROUBLE
+from megahertz.govern.fallback import TROUBLE, is_trouble
 from megahertz.govern.guard import Guard
 
 P = ParamSpec("P")
@@ -132,7 +132,7 @@ class Retry(Guard):
     def _covers(self, error: Exception, idempotent: bool) -> bool:
         on = self._told
         if on is None:
-            return isinstance(error, TROUBLE if idempotent else UNDONE) and not _is_answer(error)
+            return is_trouble(error, TROUBLE if idempotent else UNDONE)
         return isinstance(error, on) if isinstance(on, tuple) else on(error)
 
     def statistics(self) -> RetryStatistics:
@@ -185,8 +185,3 @@ class Attempt:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         self.wait = self._retry.wait_after(error, self.number, idempotent=self._idempotent)
         return self.wait is not None
-
-
-def _is_answer(error: Exception) -> bool:
-    """An HTTP status that another try would be given again."""
-    return isinstance(error, StatusError) and error.status_code < 500

@@ -8,12 +8,12 @@ from types import TracebackType
 
 from megahertz.clock import Clock, Monotonic
 from megahertz.context import EXPIRED, cancel_reason
-from megahertz.errors import ConnectError
+from megahertz.errors import ConnectError, StatusError
 from megahertz.govern.balance.balancer import Balancer
 from megahertz.govern.balance.health import Condition, Health
 from megahertz.govern.balance.instance import Instance, Peer
 from megahertz.govern.balance.p2c import P2C
-from megahertz.govern.fallback import TROUBLE
+from megahertz.govern.fallback import TROUBLE, is_trouble
 
 Shape = Callable[[list[Instance]], Iterable[Instance]]
 
@@ -211,7 +211,9 @@ class Group:
             return False
         if isinstance(error, asyncio.CancelledError):
             return True if cancel_reason() == EXPIRED else None
-        return True if isinstance(error, self._on) else None
+        if is_trouble(error, self._on):
+            return True
+        return False if isinstance(error, StatusError) else None
 
     def statistics(self) -> list[PeerStatistics]:
         """All peers, as they were told."""
