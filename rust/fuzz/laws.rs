@@ -3,7 +3,7 @@
 use wire::resp::{Bounds as ReplyBounds, Fault as ReplyFault, Item as ReplyItem, Scanner, item};
 use wire::response::{Fault as AnswerFault, Limits, Reader as AnswerReader, Step as Stage};
 use wire::websocket::{Fault, Handshake, Inflater, Item, Reader, Step};
-use wire::{Bounds, Chunked, Found, Router};
+use wire::{Bounds, Chunked, Found, Kept, Router};
 
 const BOUNDS: Bounds = Bounds { head: 4096, fields: 32, target: 1024 };
 
@@ -206,14 +206,16 @@ pub fn answers(data: &[u8]) {
 type Told = (usize, Option<u16>, Vec<u8>, bool, Vec<u8>);
 
 fn answer(data: &[u8], piece: usize, bodiless: bool) -> Result<Told, AnswerFault> {
-    const LIMITS: Limits = Limits { head: 4096, fields: 32, body: 1024 };
+    const LIMITS: Limits = Limits { head: 4096, fields: 32 };
+    const MOST: usize = 1024;
     let (mut reader, mut body, mut used, mut status) = (AnswerReader::default(), vec![], 0, None);
     reader.expect(bodiless);
     for octets in data.chunks(piece) {
         let mut at = 0;
         loop {
-            let (taken, step) = reader.feed(&octets[at..], &mut body, &LIMITS)?;
-            assert!(at + taken <= octets.len() && body.len() <= LIMITS.body);
+            let mut sink = Kept { out: &mut body, most: MOST };
+            let (taken, step) = reader.feed(&octets[at..], &mut sink, &LIMITS)?;
+            assert!(at + taken <= octets.len() && body.len() <= MOST);
             at += taken;
             match step {
                 Stage::More => break,

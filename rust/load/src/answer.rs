@@ -1,13 +1,10 @@
-//! Responses: bytes in, where one ends and what its status was.
-//!
-//! RFC 9112 section 6.3 decides the length of a body: no body for HEAD, 1xx, 204 and 304; chunked;
-//! content-length; else everything until the connection closes.
+//! Responses: bytes in, where one ends and what its status was; nothing of them is kept.
+use wire::Skipped;
+use wire::response::{Limits, Reader as Whole, Step};
 
-/// A head longer than this is no answer (nginx and Go's client: 1 MiB and 10 MiB; ours is leaner
-/// because nothing of it is kept).
-const HEAD_BYTES: usize = 64 * 1024;
-/// Apache's limit on request fields; no sensible server answers with more.
-const HEADERS: usize = 100;
+/// A head longer than this is no answer (nginx and Go's client: 1 MiB and 10 MiB); Apache's limit
+/// on request fields, and no sensible server answers with more.
+const LIMITS: Limits = Limits { head: u16::MAX as usize, fields: 100 };
 
 /// A complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,218 +18,42 @@ pub(crate) struct Answer {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NotHttp;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Head,
-    Length(u64),
-    UntilClose,
-    Chunk(Chunk),
-}
-
-/// Where in a chunked body the next byte stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chunk {
-    Size { size: u64, digits: u8 },
-    Extension(u64),
-    SizeEnd(u64),
-    Data(u64),
-    DataReturn,
-    DataEnd,
-    TrailerStart,
-    Trailer,
-    TrailerEnd,
-    LastEnd,
-}
-
 /// Reads the responses of one connection, one after the other.
-pub(crate) struct Reader {
-    state: State,
-    answer: Answer,
-    /// An incomplete head; empty on the fast path, where a head arrives whole.
-    partial: Vec<u8>,
-    bodiless: bool,
-}
+pub(crate) struct Reader(Whole);
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        let answer = Answer { status: 0, keep: true };
-        Self { state: State::Head, answer, partial: Vec::new(), bodiless: false }
+        Self(Whole::of_statuses())
     }
 
     /// Forgets everything: a new request, on this connection or the next.
     pub(crate) fn expect(&mut self, bodiless: bool) {
-        self.state = State::Head;
-        self.partial.clear();
-        self.bodiless = bodiless;
+        self.0.expect(bodiless);
     }
 
     /// Takes bytes in; gives the answer once it is complete, and how many bytes it took.
     pub(crate) fn feed(&mut self, data: &[u8]) -> Result<(usize, Option<Answer>), NotHttp> {
         let mut used = 0;
         loop {
-            let rest = &data[used..];
-            match self.state {
-                State::Head => {
-                    let Some(head) = self.head(rest)? else {
-                        return Ok((data.len(), None));
-                    };
-                    used += head;
-                }
-                State::Length(0) => return Ok((used, Some(self.complete()))),
-                State::Length(_) | State::UntilClose | State::Chunk(_) if rest.is_empty() => {
-                    return Ok((used, None));
-                }
-                State::Length(left) => {
-                    let taken = left.min(rest.len() as u64);
-                    self.state = State::Length(left - taken);
-                    used += taken as usize;
-                }
-                State::UntilClose => return Ok((data.len(), None)),
-                State::Chunk(chunk) => {
-                    let (taken, next) = chunk.advance(rest)?;
-                    used += taken;
-                    self.state = next.map_or(State::Length(0), State::Chunk);
-                }
+            let fed = self.0.feed(&data[used..], &mut Skipped, &LIMITS);
+            let (taken, step) = fed.map_err(|_| NotHttp)?;
+            used += taken;
+            match step {
+                Step::More => return Ok((used, None)),
+                Step::Head => {}
+                Step::Done => return Ok((used, Some(self.answer()))),
             }
         }
     }
 
     /// The peer closed: an answer without a length is complete, any other is cut short.
     pub(crate) fn close(&mut self) -> Option<Answer> {
-        (self.state == State::UntilClose).then(|| self.complete())
+        self.0.end().is_ok().then(|| self.answer())
     }
 
-    fn complete(&mut self) -> Answer {
-        self.state = State::Head;
-        self.answer
+    fn answer(&self) -> Answer {
+        Answer { status: self.0.status(), keep: self.0.keeps() }
     }
-
-    /// Reads a head; gives how many bytes of `data` it took, None: it is incomplete.
-    fn head(&mut self, data: &[u8]) -> Result<Option<usize>, NotHttp> {
-        let before = self.partial.len();
-        if before == 0 {
-            if let Some(end) = self.parse(data)? {
-                return Ok(Some(end));
-            }
-            self.partial.extend_from_slice(data);
-        } else {
-            self.partial.extend_from_slice(data);
-            let partial = std::mem::take(&mut self.partial);
-            if let Some(end) = self.parse(&partial)? {
-                return Ok(Some(end - before));
-            }
-            self.partial = partial;
-        }
-        if self.partial.len() > HEAD_BYTES {
-            return Err(NotHttp);
-        }
-        Ok(None)
-    }
-
-    fn parse(&mut self, data: &[u8]) -> Result<Option<usize>, NotHttp> {
-        let mut fields = [const { std::mem::MaybeUninit::uninit() }; HEADERS];
-        let mut head = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default()
-            .parse_response_with_uninit_headers(&mut head, data, &mut fields)
-            .map_err(|_| NotHttp)?;
-        let httparse::Status::Complete(end) = parsed else {
-            return Ok(None);
-        };
-        let status = head.code.ok_or(NotHttp)?;
-        if (100..200).contains(&status) && status != 101 {
-            return Ok(Some(end)); // interim (100, 102, 103): the answer is still to come
-        }
-        // 101: what follows is another protocol
-        self.answer = Answer { status, keep: head.version == Some(1) && status != 101 };
-        self.state = self.framing(status, head.headers)?;
-        Ok(Some(end))
-    }
-
-    fn framing(&mut self, status: u16, headers: &[httparse::Header]) -> Result<State, NotHttp> {
-        let mut length = None;
-        let mut coded = None;
-        for field in headers {
-            if field.name.eq_ignore_ascii_case("content-length") {
-                let value = decimal(field.value).ok_or(NotHttp)?;
-                if length.is_some_and(|known| known != value) {
-                    return Err(NotHttp);
-                }
-                length = Some(value);
-            } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-                coded = Some(field.value);
-            } else if field.name.eq_ignore_ascii_case("connection") {
-                self.connection(field.value);
-            }
-        }
-        if self.bodiless || matches!(status, 101 | 204 | 304) {
-            return Ok(State::Length(0));
-        }
-        Ok(match (coded, length) {
-            (Some(coding), _) if has_token(coding, "chunked") => {
-                State::Chunk(Chunk::Size { size: 0, digits: 0 })
-            }
-            (None, Some(length)) => State::Length(length),
-            _ => {
-                self.answer.keep = false;
-                State::UntilClose
-            }
-        })
-    }
-
-    fn connection(&mut self, value: &[u8]) {
-        if has_token(value, "close") {
-            self.answer.keep = false;
-        } else if has_token(value, "keep-alive") {
-            self.answer.keep = true; // HTTP/1.0 closes unless it says so
-        }
-    }
-}
-
-impl Chunk {
-    /// Takes some of `data` (not empty); None: that was the end of the body.
-    fn advance(self, data: &[u8]) -> Result<(usize, Option<Self>), NotHttp> {
-        let byte = data[0];
-        let next = match (self, byte) {
-            (Self::Data(left), _) => {
-                let taken = left.min(data.len() as u64);
-                let rest = left - taken;
-                let next = if rest == 0 { Self::DataReturn } else { Self::Data(rest) };
-                return Ok((taken as usize, Some(next)));
-            }
-            (Self::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => {
-                let digit = (byte as char).to_digit(16).map_or(0, u64::from);
-                Self::Size { size: size << 4 | digit, digits: digits + 1 }
-            }
-            (Self::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => Self::Extension(size),
-            (Self::Size { size, digits: 1.. } | Self::Extension(size), b'\r') => {
-                Self::SizeEnd(size)
-            }
-            (Self::Extension(size), _) if byte != b'\n' => Self::Extension(size),
-            (Self::SizeEnd(0) | Self::TrailerEnd, b'\n') => Self::TrailerStart,
-            (Self::SizeEnd(size), b'\n') => Self::Data(size),
-            (Self::DataReturn, b'\r') => Self::DataEnd,
-            (Self::DataEnd, b'\n') => Self::Size { size: 0, digits: 0 },
-            (Self::TrailerStart, b'\r') => Self::LastEnd,
-            (Self::Trailer, b'\r') => Self::TrailerEnd,
-            (Self::TrailerStart | Self::Trailer, _) if byte != b'\n' => Self::Trailer,
-            (Self::LastEnd, b'\n') => return Ok((1, None)),
-            _ => return Err(NotHttp),
-        };
-        Ok((1, Some(next)))
-    }
-}
-
-fn decimal(value: &[u8]) -> Option<u64> {
-    if !value.first()?.is_ascii_digit() {
-        return None; // parse() would take a sign
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-fn has_token(value: &[u8], token: &str) -> bool {
-    value
-        .split(|&byte| byte == b',')
-        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 #[cfg(test)]

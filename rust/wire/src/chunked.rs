@@ -28,6 +28,45 @@ enum State {
     Done,
 }
 
+/// Where a body's octets go.
+pub trait Sink {
+    /// How many more it takes.
+    fn room(&self) -> u64;
+    /// Takes them; no more than there is room for.
+    fn put(&mut self, octets: &[u8]);
+}
+
+/// Onto a vector, which may grow to so many octets.
+#[derive(Debug)]
+pub struct Kept<'a> {
+    /// The vector.
+    pub out: &'a mut Vec<u8>,
+    /// Its greatest length.
+    pub most: usize,
+}
+
+impl Sink for Kept<'_> {
+    fn room(&self) -> u64 {
+        self.most.saturating_sub(self.out.len()) as u64
+    }
+
+    fn put(&mut self, octets: &[u8]) {
+        self.out.extend_from_slice(octets);
+    }
+}
+
+/// Nowhere: only its end counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Skipped;
+
+impl Sink for Skipped {
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn put(&mut self, _: &[u8]) {}
+}
+
 /// Where in a chunked body the reader is.
 #[derive(Clone, Debug)]
 pub struct Chunked {
@@ -67,11 +106,19 @@ impl Chunked {
     /// # Errors
     /// The refusal to answer with before the connection is closed.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>, most: usize) -> Result<usize, Refusal> {
+        self.read(input, &mut Kept { out, most })
+    }
+
+    /// [`Chunked::feed`] into whatever takes it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(&mut self, input: &[u8], sink: &mut impl Sink) -> Result<usize, Refusal> {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
             if self.state == State::Data {
                 let take = (self.left as usize).min(input.len() - at);
-                out.extend_from_slice(&input[at..at + take]);
+                sink.put(&input[at..at + take]);
                 at += take;
                 self.left -= take as u64;
                 if self.left == 0 {
@@ -81,7 +128,7 @@ impl Chunked {
             }
             self.octet(input[at])?;
             at += 1;
-            if self.state == State::Data && self.left > (most - out.len()) as u64 {
+            if self.state == State::Data && self.left > sink.room() {
                 return Err(Refusal::BodyTooLarge);
             }
         }

@@ -131,7 +131,9 @@ impl Head {
         };
         let head = &buffer[..len];
         let method = request.method.unwrap_or_default().as_bytes();
-        if !ends_lines(head, method, request.headers) {
+        let first = &head[..Span::within(head, method).at as usize];
+        let ends = ends_lines(head, request.headers);
+        if !ends || !first.chunks(2).all(|line| line == b"\r\n") {
             return Err(Refusal::Malformed);
         }
         let target = request.path.unwrap_or_default().as_bytes();
@@ -172,10 +174,9 @@ pub fn parse(buffer: &[u8], bounds: &Bounds) -> Result<Option<Head>, Refusal> {
 
 /// Whether every line ends by CRLF, where httparse takes a bare LF as well. A field's name stands
 /// at the front of its line, so each end but the last is what lies before a name.
-fn ends_lines(head: &[u8], method: &[u8], fields: &[httparse::Header<'_>]) -> bool {
+pub(crate) fn ends_lines(head: &[u8], fields: &[httparse::Header<'_>]) -> bool {
     let before = |part: &[u8]| &head[..Span::within(head, part).at as usize];
     head.ends_with(b"\r\n\r\n")
-        && before(method).chunks(2).all(|line| line == b"\r\n")
         && fields.iter().all(|field| before(field.name.as_bytes()).ends_with(b"\r\n"))
 }
 

@@ -22,7 +22,7 @@ pub mod route;
 pub mod trace;
 pub mod websocket;
 
-pub use chunked::Chunked;
+pub use chunked::{Chunked, Kept, Sink, Skipped};
 pub use head::{Bounds, Field, Framing, Head, Span, is_authority, parse};
 pub use refusal::Refusal;
 pub use route::{Found, Router};

@@ -12,8 +12,8 @@
 //! - Interim answers (RFC 9110 section 15.2) are passed over; all heads of one answer together
 //!   have to fit the limit of a head, as in Go's client since 1.23.
 //! - 101 is refused: nothing of ours asks for another protocol.
-use crate::chunked::Chunked;
-use crate::head::{Field, MOST_FIELDS, Span, options};
+use crate::chunked::{Chunked, Sink};
+use crate::head::{Field, MOST_FIELDS, Span, ends_lines, options};
 use crate::refusal::Refusal;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -25,8 +25,6 @@ pub struct Limits {
     pub head: usize,
     /// Fields in its head.
     pub fields: usize,
-    /// Octets of its body that may be held at once.
-    pub body: usize,
 }
 
 /// Why an answer is none.
@@ -103,6 +101,8 @@ pub struct Reader {
     state: State,
     bodiless: bool,
     keep: bool,
+    /// Heads are not for anybody to read.
+    unread: bool,
     /// Octets of interim heads.
     interim: usize,
     /// An unfinished head.
@@ -117,6 +117,7 @@ impl Default for Reader {
             state: State::Head,
             bodiless: false,
             keep: true,
+            unread: false,
             interim: 0,
             partial: vec![],
             head: Head::default(),
@@ -126,6 +127,16 @@ impl Default for Reader {
 }
 
 impl Reader {
+    /// For who wants to know no more of a head than its status.
+    pub fn of_statuses() -> Reader {
+        Reader { unread: true, ..Reader::default() }
+    }
+
+    /// Of the answer whose head was told last.
+    pub fn status(&self) -> u16 {
+        self.head.status
+    }
+
     /// Begins with the next answer; `bodiless`: it has no body whatever it says (HEAD).
     pub fn expect(&mut self, bodiless: bool) {
         self.state = State::Head;
@@ -154,14 +165,14 @@ impl Reader {
         std::mem::take(&mut self.trailers)
     }
 
-    /// Takes octets in, the body's onto `body`; how many were taken, and what they came to.
+    /// Takes octets in, the body's into `body`; how many were taken, and what they came to.
     ///
     /// # Errors
     /// What is wrong; the connection is good for nothing any more.
     pub fn feed(
         &mut self,
         data: &[u8],
-        body: &mut Vec<u8>,
+        body: &mut impl Sink,
         limits: &Limits,
     ) -> Result<(usize, Step), Fault> {
         let mut used = 0;
@@ -171,7 +182,7 @@ impl Reader {
                 State::Done => return Ok((used, Step::Done)),
                 State::Head if rest.is_empty() => return Ok((used, Step::More)),
                 State::Head => {
-                    let Some(taken) = self.head(rest, limits)? else {
+                    let Some(taken) = self.head(rest, body.room(), limits)? else {
                         return Ok((data.len(), Step::More));
                     };
                     used += taken;
@@ -181,7 +192,7 @@ impl Reader {
                 }
                 State::Length(left) => {
                     let taken = (*left).min(rest.len() as u64);
-                    body.extend_from_slice(&rest[..taken as usize]);
+                    body.put(&rest[..taken as usize]);
                     (*left, used) = (*left - taken, used + taken as usize);
                     if *left > 0 {
                         return Ok((used, Step::More));
@@ -189,14 +200,14 @@ impl Reader {
                     self.state = State::Done;
                 }
                 State::UntilClose => {
-                    if body.len() + rest.len() > limits.body {
+                    if rest.len() as u64 > body.room() {
                         return Err(Fault::BodyTooLarge);
                     }
-                    body.extend_from_slice(rest);
+                    body.put(rest);
                     return Ok((data.len(), Step::More));
                 }
                 State::Chunked(chunked) => {
-                    used += chunked.feed(rest, body, limits.body).map_err(broken)?;
+                    used += chunked.read(rest, body).map_err(broken)?;
                     if !chunked.is_done() {
                         return Ok((used, Step::More));
                     }
@@ -221,10 +232,10 @@ impl Reader {
     }
 
     /// Reads a head; how many octets of `data` it took, None: it is unfinished.
-    fn head(&mut self, data: &[u8], limits: &Limits) -> Result<Option<usize>, Fault> {
+    fn head(&mut self, data: &[u8], room: u64, limits: &Limits) -> Result<Option<usize>, Fault> {
         let before = self.partial.len();
         if before == 0 {
-            if let Some(taken) = self.parse(data, limits)? {
+            if let Some(taken) = self.parse(data, room, limits)? {
                 return Ok(Some(taken));
             }
             self.partial.extend_from_slice(data);
@@ -233,7 +244,7 @@ impl Reader {
             // Asked again only where a line has ended: a head in many pieces costs no square.
             if data.contains(&b'\n') {
                 let partial = std::mem::take(&mut self.partial);
-                if let Some(taken) = self.parse(&partial, limits)? {
+                if let Some(taken) = self.parse(&partial, room, limits)? {
                     return Ok(Some(taken - before));
                 }
                 self.partial = partial;
@@ -245,12 +256,12 @@ impl Reader {
         Ok(None)
     }
 
-    fn parse(&mut self, data: &[u8], limits: &Limits) -> Result<Option<usize>, Fault> {
+    fn parse(&mut self, data: &[u8], room: u64, limits: &Limits) -> Result<Option<usize>, Fault> {
         let mut space = [const { MaybeUninit::<httparse::Header>::uninit() }; MOST_FIELDS];
-        let room = &mut space[..limits.fields.min(MOST_FIELDS)];
+        let fields = &mut space[..limits.fields.min(MOST_FIELDS)];
         let mut found = httparse::Response::new(&mut []);
         let parsed = httparse::ParserConfig::default()
-            .parse_response_with_uninit_headers(&mut found, data, room);
+            .parse_response_with_uninit_headers(&mut found, data, fields);
         let len = match parsed {
             Ok(httparse::Status::Complete(len)) => len,
             Ok(httparse::Status::Partial) => return Ok(None),
@@ -261,7 +272,7 @@ impl Reader {
             return Err(Fault::HeadTooLarge);
         }
         let octets = &data[..len];
-        if !ends_lines(octets) {
+        if !octets.starts_with(b"HTTP/") || !ends_lines(octets, found.headers) {
             return Err(Fault::NotHttp);
         }
         let status = found.code.filter(|&status| status >= 100).ok_or(Fault::NotHttp)?;
@@ -270,7 +281,7 @@ impl Reader {
             100..200 => self.interim += len,
             _ => {
                 let minor = found.version.unwrap_or(0);
-                self.frame(status, minor, found.headers, limits)?;
+                self.frame(status, minor, found.headers, room)?;
                 let reason = found.reason.unwrap_or_default().as_bytes();
                 self.keep_head(octets, (status, minor), reason, found.headers);
             }
@@ -287,6 +298,9 @@ impl Reader {
     ) {
         let head = &mut self.head;
         (head.status, head.minor) = (status, minor);
+        if self.unread {
+            return;
+        }
         head.reason =
             if reason.is_empty() { Span::default() } else { Span::within(octets, reason) };
         head.octets.clear();
@@ -303,7 +317,7 @@ impl Reader {
         status: u16,
         minor: u8,
         fields: &[httparse::Header<'_>],
-        limits: &Limits,
+        room: u64,
     ) -> Result<(), Fault> {
         let (mut length, mut chunked) = (None, None);
         let (mut keep, mut close) = (minor == 1, false);
@@ -343,7 +357,7 @@ impl Reader {
             self.keep &= length.is_none() && minor == 1;
             State::Chunked(Chunked::default())
         } else if let Some(length) = length {
-            if length > limits.body as u64 {
+            if length > room {
                 return Err(Fault::BodyTooLarge);
             }
             State::Length(length)
@@ -384,14 +398,6 @@ fn broken(refusal: Refusal) -> Fault {
     }
 }
 
-/// Whether every line ends by CRLF, where httparse takes a bare LF as well, and before the first
-/// there is nothing.
-fn ends_lines(head: &[u8]) -> bool {
-    head.starts_with(b"HTTP/")
-        && head.ends_with(b"\r\n\r\n")
-        && memchr::memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r')
-}
-
 /// Digits only, of what a u64 holds without care.
 fn decimal(value: &[u8]) -> Option<u64> {
     let fits = !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
@@ -401,8 +407,10 @@ fn decimal(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunked::{Kept, Skipped};
 
-    const LIMITS: Limits = Limits { head: 1024, fields: 16, body: 64 };
+    const LIMITS: Limits = Limits { head: 1024, fields: 16 };
+    const MOST: usize = 64;
 
     type Whole = (u16, Vec<u8>, usize, bool);
 
@@ -413,7 +421,8 @@ mod tests {
         for octets in text.as_bytes().chunks(piece) {
             let mut at = 0;
             loop {
-                let (taken, step) = reader.feed(&octets[at..], &mut body, &LIMITS)?;
+                let mut sink = Kept { out: &mut body, most: MOST };
+                let (taken, step) = reader.feed(&octets[at..], &mut sink, &LIMITS)?;
                 at += taken;
                 match step {
                     Step::Head => {
@@ -463,9 +472,9 @@ mod tests {
         let text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
                     3;a=\"b\"\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n";
         assert_eq!(read(text), ok("abc", text, true));
-        let (mut reader, mut body) = (Reader::default(), vec![]);
-        let head = reader.feed(text.as_bytes(), &mut body, &LIMITS).unwrap();
-        reader.feed(&text.as_bytes()[head.0..], &mut body, &LIMITS).unwrap();
+        let mut reader = Reader::default();
+        let head = reader.feed(text.as_bytes(), &mut Skipped, &LIMITS).unwrap();
+        reader.feed(&text.as_bytes()[head.0..], &mut Skipped, &LIMITS).unwrap();
         assert_eq!(reader.take_trailers(), b"X-Sum: 1\r\n");
     }
 

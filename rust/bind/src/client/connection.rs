@@ -2,6 +2,7 @@
 use super::many::Many;
 use super::request::Request;
 use poll::link::{LinkKey, Loss};
+use wire::Kept;
 use wire::response::{Fault, Head, Limits, Reader, Step};
 
 /// A request that has a connection, and what has come of its answer.
@@ -74,20 +75,18 @@ impl Connection {
         &mut self,
         input: &[u8],
         loss: Option<&Loss>,
-        limits: &Limits,
+        (limits, most): (&Limits, usize),
         scratch: &mut Vec<u8>,
     ) -> (usize, Came) {
         let Stage::Busy(flight) = &mut self.stage else { return (0, Came::More) };
         if flight.body.capacity() == 0 {
             flight.body = std::mem::take(scratch);
         }
-        let limits = Limits {
-            body: if flight.request.streams { usize::MAX } else { limits.body },
-            ..*limits
-        };
+        let most = if flight.request.streams { usize::MAX } else { most };
         let mut at = 0;
         loop {
-            match self.reader.feed(&input[at..], &mut flight.body, &limits) {
+            let mut sink = Kept { out: &mut flight.body, most };
+            match self.reader.feed(&input[at..], &mut sink, limits) {
                 Ok((taken, Step::Head)) => {
                     at += taken;
                     flight.head = Some(self.reader.take_head());

@@ -9,6 +9,7 @@ use crate::reply::Reply;
 use poll::link::{LinkKey, Loss};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use wire::Skipped;
 use wire::response::Head;
 
 /// Capacity of buffers that are kept for the next answers: as one turn of a connection reads.
@@ -318,13 +319,14 @@ impl ClientPool {
         input: &[u8],
         loss: Option<&Loss>,
     ) -> (Told, Next) {
-        let (mut scratch, limits) = (std::mem::take(&mut self.scratch), self.settings.limits);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let (limits, most) = (self.settings.limits, self.settings.body);
         let Some(connection) = self.connection(key) else { return (Told::Nothing, Next::Nothing) };
         let place = connection.place;
         match &mut connection.stage {
             Stage::Dialling(_) => return (Told::Nothing, Next::Nothing),
             Stage::Tunnelling(_, reader) => {
-                let answer = match (reader.feed(input, &mut scratch, &limits), loss) {
+                let answer = match (reader.feed(input, &mut Skipped, &limits), loss) {
                     (Ok((taken, wire::response::Step::Head)), None) => {
                         let status = reader.take_head().status;
                         let opened = (200..300).contains(&status) && taken == input.len();
@@ -346,7 +348,7 @@ impl ClientPool {
             }
             Stage::Busy(_) | Stage::Many(_) => {}
         }
-        let (used, came) = connection.take_in(input, loss, &limits, &mut scratch);
+        let (used, came) = connection.take_in(input, loss, (&limits, most), &mut scratch);
         if scratch.capacity() > 0 {
             self.scratch = scratch;
         }

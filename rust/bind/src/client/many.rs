@@ -199,7 +199,7 @@ impl ClientPool {
     }
 
     fn happened(&mut self, py: Python<'_>, key: LinkKey, ticket: u64, what: What) -> Told {
-        let most = self.settings.limits.body;
+        let most = self.settings.body;
         let Some(Many { http2, flights, .. }) = self.many(key) else { return Told::Nothing };
         let Some(flight) = flights.get_mut(&ticket) else { return Told::Nothing };
         match what {

@@ -19,6 +19,8 @@ pub struct Settings {
     pub http2: bool,
     pub prior: bool,
     pub limits: wire::response::Limits,
+    /// Octets of an answer that is not streamed.
+    pub body: usize,
 }
 
 /// What a pool has seen since it was made.
