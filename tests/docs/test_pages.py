@@ -23,7 +23,7 @@ def named(path):
 def test_the_blocks_of_a_page_run(page, request, monkeypatch):
     if page.stem in ("caches", "redis", "sessions"):
         monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_server").url)
-    if page.stem in ("configuration", "discovery"):
+    if page.stem in ("configuration", "discovery", "etcd"):
         monkeypatch.setenv("ETCD", request.getfixturevalue("etcd").endpoint)
     sybil = Sybil(parsers=[PythonCodeBlockParser()], path=str(page.parent), pattern=page.name)
     document = sybil.parse(page)

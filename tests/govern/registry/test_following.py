@@ -92,6 +92,48 @@ async def test_an_empty_list_is_believed_once_it_has_stayed():
 
 
 @virtual
+async def test_nobody_goes_while_nobody_tells():
+    """All leases ran out, and then the registry went: the minutes after that do not count."""
+    registry, group = Scripted(), Group("orders")
+    registry.says.put_nowait(some(1, 2))
+    async with Following(registry, "orders", group, grace=30.0) as following:
+        registry.says.put_nowait([])
+        registry.says.put_nowait(ConnectError("away"))
+        await until(lambda: following.statistics().state == "lost")
+        await asyncio.sleep(300)
+        assert called(group) == ["a:1", "a:2"]
+        registry.says.put_nowait([])
+        await until(lambda: following.statistics().state == "following")
+        await asyncio.sleep(29)
+        assert called(group) == ["a:1", "a:2"]
+        await asyncio.sleep(2)
+        assert called(group) == []
+
+
+@virtual
+async def test_an_error_that_nobody_foresaw_ends_nothing():
+    registry, group = Scripted(), Group("orders")
+    registry.says.put_nowait(some(1))
+    async with Following(registry, "orders", group) as following:
+        registry.says.put_nowait(KeyError())
+        await until(lambda: following.statistics().state == "lost")
+        assert following.statistics().trouble == "KeyError()"
+        registry.says.put_nowait(some(2))
+        await until(lambda: following.statistics().lists == 2)
+
+
+@virtual
+async def test_a_start_that_is_cancelled_leaves_nothing_behind():
+    following = Following(Scripted(), "orders", Group("orders"))
+    starting = asyncio.create_task(following.__aenter__())
+    await asyncio.sleep(1)
+    starting.cancel()
+    await asyncio.wait([starting])
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@virtual
 async def test_without_a_registry_it_begins_all_the_same():
     registry, group = Scripted(), Group("orders")
     registry.says.put_nowait(None)

@@ -77,6 +77,18 @@ async def test_without_a_registry_it_begins_all_the_same(caplog):
 
 
 @virtual
+async def test_a_start_that_is_cancelled_leaves_nothing_behind():
+    place = Place()
+    place.failures = 100
+    starting = asyncio.create_task(Registration("a", place.hold).__aenter__())
+    await asyncio.sleep(1)
+    starting.cancel()
+    await asyncio.wait([starting])
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@virtual
 async def test_retiring_lingers_until_callers_have_heard():
     place, loop = Place(), asyncio.get_running_loop()
     async with Registration("a", place.hold, linger=3.0) as registration:

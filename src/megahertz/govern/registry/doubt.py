@@ -36,6 +36,10 @@ class Doubt:
             self._gone.pop(name, None)
         self._told = told
 
+    def renew(self, now: float) -> None:
+        """Nobody could tell for a while: those who went may be told of again from `now` on."""
+        self._gone = {name: (now, it) for name, (_, it) in self._gone.items()}
+
     def believed(self, now: float) -> tuple[list[Instance], float | None]:
         """The instances to call, and when to ask again; None: not before the next list."""
         for name, (at, _) in list(self._gone.items()):

@@ -69,8 +69,7 @@ class Following:
         self._again: asyncio.TimerHandle | None = None
         self._heard = asyncio.Event()
         self._state: Literal["waiting", "following", "lost"] = "waiting"
-        self._told = self._lists = self._losses = 0
-        self._believed: Sequence[Instance] = ()
+        self._instances = self._doubted = self._lists = self._losses = 0
         self._trouble = ""
 
     async def __aenter__(self) -> Self:
@@ -89,8 +88,7 @@ class Following:
 
     async def __aexit__(self, *exc: object) -> None:
         task, self._task = self._task, None
-        if self._again is not None:
-            self._again.cancel()
+        self._rest()
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
@@ -110,35 +108,37 @@ class Following:
             await asyncio.sleep(pause(attempt, *PAUSES))
 
     def _hear(self, instances: Sequence[Instance]) -> None:
+        now = asyncio.get_running_loop().time()
         if self._state == "lost":
             log.info("%s: its registry is back", self._service)
+            self._doubt.renew(now)
         self._state, self._trouble = "following", ""
-        self._told, self._lists = len(instances), self._lists + 1
-        self._doubt.hear(instances, asyncio.get_running_loop().time())
-        self._update()
+        self._lists += 1
+        self._doubt.hear(instances, now)
+        self._update(len({it.name for it in instances}))
         self._heard.set()
 
-    def _update(self) -> None:
+    def _update(self, told: int) -> None:
+        """With so many that are told of."""
+        self._rest()
+        loop = asyncio.get_running_loop()
+        believed, again = self._doubt.believed(loop.time())
+        before, self._doubted = self._doubted, len(believed) - told
+        if self._doubted and not before:
+            text = "%s: %d of %d instances went at once; they are kept for %g s"
+            log.warning(text, self._service, self._doubted, len(believed), self._grace)
+        self._instances = len(believed)
+        self._group.update(believed)
+        if again is not None:
+            self._again = loop.call_at(again, self._update, told)
+
+    def _rest(self) -> None:
         if self._again is not None:
             self._again.cancel()
             self._again = None
-        loop = asyncio.get_running_loop()
-        believed, again = self._doubt.believed(loop.time())
-        kept = len(believed) - self._told
-        if kept > 0 and len(self._believed) == len(believed):
-            log.warning(
-                "%s: %d of %d instances went at once; they are kept for %g s",
-                self._service,
-                kept,
-                len(believed),
-                self._grace,
-            )
-        self._believed = believed
-        self._group.update(believed)
-        if again is not None:
-            self._again = loop.call_at(again, self._update)
 
     def _lose(self, why: str) -> None:
+        self._rest()  # nobody goes while nobody tells
         if self._state != "lost":
             log.warning("%s: the last list stays: %s", self._service, why)
             self._losses += 1
@@ -148,8 +148,8 @@ class Following:
         """See there."""
         return FollowingStatistics(
             state=self._state,
-            instances=len(self._believed),
-            doubted=len(self._believed) - self._told,
+            instances=self._instances,
+            doubted=self._doubted,
             lists=self._lists,
             losses=self._losses,
             trouble=self._trouble,
