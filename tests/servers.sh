@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), Redis (rooms
+# What the tests need beside Python and Rust: strace (faults), PostgreSQL (the SQL sink), nginx and nghttpd (outgoing calls), Redis (rooms
 # over machines), Autobahn (WebSocket) and HAProxy (WebSocket over HTTP/2), wrk and valgrind (benchmarks), Chromium (pages with plots), systemd-socket-activate,
 # promtool (metrics, alerts), tc and ip (faults of the network), etcd, NATS and toxiproxy (programs.sh).
 # Installs what is missing where that is possible, and otherwise says the command.
@@ -16,6 +16,8 @@ command -v systemd-socket-activate >/dev/null || missing+=(systemd)
 command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
 [[ -x $(PATH=$PATH:/usr/sbin command -v haproxy) ]] || missing+=(haproxy)
 command -v wrk >/dev/null || missing+=(wrk)
+[[ -x $(PATH=$PATH:/usr/sbin command -v nginx) ]] || missing+=(nginx-core)
+command -v nghttpd >/dev/null || missing+=(nghttp2-server)
 command -v valgrind >/dev/null || missing+=(valgrind)
 command -v chromium >/dev/null || missing+=(chromium)
 command -v promtool >/dev/null || missing+=(prometheus)

@@ -1142,6 +1142,8 @@ class ClientPool:
         Raises:
             ValueError: the authority is none.
         """
+    def release(self, place: int) -> bool:
+        """Forgets a place where nothing is open or under way; tells whether that was so."""
     def ask(
         self,
         place: int,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megahertz.context import deadline
-from megahertz.engine import ClientTlsConfig, Origin, Pool, PoolSettings
+from megahertz.engine import ClientTlsConfig, Origin, Pool, PoolSettings, client
 from megahertz.errors import (
     AnswerTooLarge,
     BadSettings,
@@ -309,6 +309,19 @@ async def test_one_who_waits_fails_with_each_connection_that_cannot_be_had():
         await first
         await turns(20)
         assert pool.statistics().waiting == 0
+
+
+async def test_origins_are_forgotten_once_nothing_goes_on_with_them(monkeypatch):
+    monkeypatch.setattr(client, "MOST", 2)
+    async with peered() as (peer, origin, pool):
+        peer.answers = OK
+        await pool.send(origin, "GET", "/")
+        for port in range(1, 6):
+            with pytest.raises(ConnectError, match=f":{port}:"):
+                await pool.send(Origin("http", "127.0.0.1", port), "GET", "/")
+        assert origin in pool._places and len(pool._places) == 2
+        assert (await pool.send(origin, "GET", "/")).body == b"ok"
+        assert pool.statistics().dialled == 1
 
 
 async def test_connections_do_not_rest_for_ever():

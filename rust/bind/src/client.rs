@@ -57,6 +57,8 @@ pub struct ClientPool {
     hooks: Hooks,
     settings: Settings,
     places: Vec<Place>,
+    /// Numbers of those that are none any more.
+    free: Vec<usize>,
     /// By the index of their keys.
     connections: Vec<Option<Box<Connection>>>,
     dials: HashMap<u64, Dial>,
@@ -122,6 +124,7 @@ impl ClientPool {
                 prior,
             },
             places: vec![],
+            free: vec![],
             connections: vec![],
             dials: HashMap::new(),
             streams: HashMap::new(),
@@ -162,8 +165,21 @@ impl ClientPool {
             _ => Some(false),
         };
         (place.prefix, place.lines, place.tunnel) = (prefix, lines, tunnel);
+        if let Some(number) = self.free.pop() {
+            self.places[number] = place;
+            return Ok(number);
+        }
         self.places.push(place);
         Ok(self.places.len() - 1)
+    }
+
+    /// Forgets a place, unless there is something to do with it; its number may be another's then.
+    fn release(&mut self, place: usize) -> bool {
+        let vacant = self.places[place].is_vacant();
+        if vacant {
+            self.free.push(place);
+        }
+        vacant
     }
 
     /// Asks, and gives what to wait for.

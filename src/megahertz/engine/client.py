@@ -48,6 +48,9 @@ _KINDS: dict[str, type[MegahertzError]] = {
     "size": AnswerTooLarge,
 }
 
+MOST = 1024
+"""Origins that are remembered while nothing goes on with them, as `names.MOST`."""
+
 
 class Pool:
     """Connections that are opened when they are needed, and kept for who comes next.
@@ -70,7 +73,7 @@ class Pool:
         self._native: ClientPool | None = None
         self._ask: Callable[..., Reply] | None = None
         self._places: dict[Key, int] = {}
-        self._where: list[tuple[str, int]] = []
+        self._where: dict[int, tuple[str, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(
@@ -182,6 +185,10 @@ class Pool:
         if origin.scheme not in ("http", "https"):
             raise BadSettings(f"{origin.scheme}: a pool speaks http and https")
         native, authority = self._open(), origin.authority.encode()
+        if len(self._places) >= MOST:
+            vacant = [key for key, place in self._places.items() if native.release(place)]
+            for each in vacant:
+                del self._places[each]
         secure = origin.scheme == "https"
         options: dict[str, Any] = {}
         if via is not None:
@@ -202,7 +209,7 @@ class Pool:
             place = self._places[key] = native.place(authority, **options)
         except ValueError as error:
             raise LocalProtocolError(f"{origin.host!r}: {error}") from None
-        self._where.append((origin.host, origin.port) if via is None else (via.host, via.port))
+        self._where[place] = (origin.host, origin.port) if via is None else (via.host, via.port)
         return place
 
     def _need(self, place: int) -> None:

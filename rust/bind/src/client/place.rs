@@ -97,6 +97,11 @@ impl Place {
         wanted
     }
 
+    /// Whether nothing is open, under way or waited for.
+    pub fn is_vacant(&self) -> bool {
+        self.open + self.dialling + self.waiting.len() + self.warmers.len() == 0
+    }
+
     /// Requests that wait, and are waited for.
     pub fn awaiting(&self) -> usize {
         self.waiting.len().saturating_sub(self.gone)
