@@ -152,6 +152,20 @@ async def test_a_call_over_grpc_ends_with_its_callers_time(served):
     assert told.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_a_handler_whose_time_is_up_says_so(served):
+    async def get(request, context):
+        with grpc_continued(context), deadline(0):
+            await asyncio.Event().wait()
+
+    server, channel = await served(get)
+    with pytest.raises(grpc.aio.AioRpcError) as told:
+        await channel.unary_unary("/shop.Orders/Get")(b"")
+    await channel.close()
+    await server.stop(None)
+
+    assert told.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 async def test_without_time_no_call_is_begun():
     with pytest.raises(DeadlineExceeded, match="no time is left"), deadline(0):
         grpc_options()

@@ -133,8 +133,14 @@ def grpc_continued(context: Any) -> Iterator[TraceContext | None]:
     """
     left = context.time_remaining()
     until = nullcontext() if left is None else remaining(max(0.0, left))
-    with until, _within(extract(context.invocation_metadata() or ())) as found:
-        yield found
+    try:
+        with until, _within(extract(context.invocation_metadata() or ())) as found:
+            yield found
+    except DeadlineExceeded:
+        from grpc import StatusCode  # whoever has a context has it
+
+        context.set_code(StatusCode.DEADLINE_EXCEEDED)  # else the caller reads UNKNOWN
+        raise
 
 
 @contextmanager

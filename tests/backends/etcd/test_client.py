@@ -108,7 +108,7 @@ async def test_a_refusal_says_who_and_why(etcd):
 
 
 async def test_without_a_server_nothing_was_asked():
-    async with Etcd(f"127.0.0.1:{free_port()}", timeout=0.2) as client:
+    async with Etcd(f"127.0.0.1:{free_port()}", timeout=1.0) as client:
         with pytest.raises(ConnectError, match=r"refused the connection; nothing was asked"):
             await client.put("a", b"")
 
@@ -121,7 +121,7 @@ async def test_an_endpoint_that_is_dead_costs_nothing_but_time(etcd):
 
 async def test_an_answer_that_does_not_come_leaves_it_open(new_etcd):
     server = new_etcd()
-    async with Etcd(server.endpoint, timeout=0.3) as client:
+    async with Etcd(server.endpoint, timeout=1.0) as client:
         await client.put("a", b"")
         server.pause()
         with pytest.raises(ReadError, match="whether it was done is unknown"):
@@ -215,7 +215,7 @@ async def test_closing_fails_what_waits_and_what_begins_until_it_is_opened_again
 async def test_an_endpoint_that_says_nothing_is_left_for_the_next(etcd):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         where = f"127.0.0.1:{deaf.getsockname()[1]}"
-        async with Etcd(where, timeout=0.3, connect_timeout=0.1) as client:
+        async with Etcd(where, timeout=1.0, connect_timeout=0.1) as client:
             with pytest.raises(ConnectError, match=r"no connection within 0.1 s"):
                 await client.get("a")
         both = (where, etcd.endpoint.removeprefix("http://"))
@@ -226,7 +226,7 @@ async def test_an_endpoint_that_says_nothing_is_left_for_the_next(etcd):
 async def test_a_silent_connection_is_left_although_no_ping_has_told(new_etcd, toxiproxy):
     server = new_etcd()
     port = toxiproxy.between("etcd", server.port)
-    async with Etcd(f"127.0.0.1:{port}", ping=100.0, timeout=0.3, connect_timeout=0.2) as client:
+    async with Etcd(f"127.0.0.1:{port}", ping=100.0, timeout=1.0, connect_timeout=0.5) as client:
         await client.put("a", b"")
         await asyncio.to_thread(toxiproxy.cut, "etcd")
         with pytest.raises(ReadError):

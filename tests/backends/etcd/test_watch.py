@@ -102,7 +102,7 @@ async def test_a_partition_is_noticed_by_its_silence(new_etcd, toxiproxy):
 
 async def test_a_watch_that_shall_not_resume_says_so(new_etcd):
     server = new_etcd()
-    async with Etcd(server.endpoint, timeout=0.3) as client:
+    async with Etcd(server.endpoint, timeout=1.0) as client:
         watch = client.watch("a", resume=False)
         await watch.begin()
         server.kill()
@@ -192,7 +192,7 @@ async def test_a_lease_that_etcd_forgot_is_lost(etcd):
 
 async def test_a_lease_is_lost_when_its_time_is_over_and_nobody_answers(new_etcd):
     server = new_etcd()
-    async with Etcd(server.endpoint, timeout=0.3) as client:
+    async with Etcd(server.endpoint, timeout=1.0) as client:
         async with client.lease(1) as lease:
             server.pause()
             assert "not renewed within" in await lease.lost()

@@ -134,8 +134,9 @@ async def test_nothing_good_at_all_is_an_error(etcd):
 
 async def test_without_etcd_at_start_it_begins_with_what_there_is_and_follows_later(new_etcd):
     server = new_etcd()
-    async with Etcd(server.endpoint, timeout=0.2, longest_backoff=0.1) as client:
-        await write(Documents(client, "a"), limit=5)
+    async with Etcd(server.endpoint) as other:
+        await write(Documents(other, "a"), limit=5)
+    async with Etcd(server.endpoint, timeout=0.5, longest_backoff=0.1) as client:
         server.kill()
         with pytest.raises(BackendError):
             await Configuration(Shop, etcd=client, key="a", required=True).__aenter__()
