@@ -186,6 +186,18 @@ async def test_no_more_streams_than_the_peer_takes():
         assert len(peer.speakers) == 1
 
 
+async def test_a_burst_on_a_new_connection_waits_for_what_the_peer_takes():
+    """nghttpd refuses what comes before its settings were read."""
+    limit = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 2}
+    async with peered(limit, connections_per_host=1) as (peer, origin, pool):
+        sent = [sending(pool, origin, "GET", f"/{n}") for n in range(3)]
+        for _ in sent:
+            speaker, request = await peer.until(REQUEST)
+            await speaker.say(request.stream_id)
+        assert [(await each).status for each in sent] == [200] * 3
+        assert (pool.statistics().repeated, pool.statistics().dialled) == (0, 1)
+
+
 @pytest.mark.parametrize("how", ["refused", "goaway"])
 async def test_what_was_not_looked_at_is_asked_elsewhere_whatever_it_is(how):
     async with peered() as (peer, origin, pool):

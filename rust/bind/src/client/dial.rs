@@ -28,7 +28,7 @@ impl ClientPool {
     pub(super) fn want(slf: &Bound<'_, Self>, place: usize) -> PyResult<()> {
         let (wanted, need) = {
             let pool = &mut *slf.borrow_mut();
-            if pool.closed {
+            if pool.closed || pool.is_settling(place) {
                 return Ok(());
             }
             let most = pool.settings.connections;

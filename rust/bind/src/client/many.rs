@@ -1,6 +1,6 @@
 //! Connections of HTTP/2: any number of requests on one, up to what its peer takes.
 use super::ClientPool;
-use super::connection::{Flight, Stage};
+use super::connection::{Connection, Flight, Stage};
 use super::exchange::Told;
 use super::request::Request;
 use super::stream::Stream;
@@ -46,6 +46,16 @@ impl ClientPool {
         let here = all.filter(|its| place.is_none_or(|place| place == its.place));
         let rests = |stage: &Stage| matches!(stage, Stage::Many(many) if many.flights.is_empty());
         here.filter(|its| rests(&its.stage)).count() as u64
+    }
+
+    /// Whether one has still to say how many requests it takes: until then nobody knows whether
+    /// another is wanted.
+    pub(super) fn is_settling(&self, place: usize) -> bool {
+        let shared = &self.places[place].shared;
+        shared.iter().any(|key| match self.connections[key.index as usize].as_deref() {
+            Some(Connection { stage: Stage::Many(many), .. }) => !many.http2.is_settled(),
+            _ => false,
+        })
     }
 
     /// One with room for another request.

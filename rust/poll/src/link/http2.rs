@@ -26,8 +26,11 @@ use wire::response::Head;
 const WINDOW: u32 = 2 * 1024 * 1024;
 /// The connection's (hyper's client: 5 MiB).
 const CONNECTION_WINDOW: u32 = 5 * 1024 * 1024;
-/// Streams until the peer has said how many it takes (RFC 9113 section 6.5.2: no less than 100).
+/// Streams where the peer sets no limit (RFC 9113 section 6.5.2: no less than 100).
 const STREAMS: usize = 100;
+
+/// Octets of a frame's head (RFC 9113 section 4.1).
+const FRAME: usize = 9;
 
 /// Why a stream has no (whole) answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,10 @@ pub struct Http2 {
     sender: SendRequest<Bytes>,
     streams: HashMap<u64, Stream>,
     woken: Numbers,
+    /// Octets of the peer's settings that have still to come: they are its first frame (RFC 9113
+    /// section 3.4), whose length is its first three octets.
+    unsettled: usize,
+    size: Vec<u8>,
     /// Nothing more may be asked.
     leaving: bool,
 }
@@ -102,14 +109,32 @@ impl Http2 {
         };
         let (sender, connection) = made.map_err(|error| error.to_string())?;
         let (streams, woken) = (HashMap::new(), Numbers::default());
-        Ok(Http2 { pipe, connection, sender, streams, woken, leaving: false })
+        Ok(Http2 {
+            pipe,
+            connection,
+            sender,
+            streams,
+            woken,
+            unsettled: FRAME,
+            size: vec![],
+            leaving: false,
+        })
     }
 
-    /// How many more requests may be begun.
+    /// Whether the peer has said how many requests it takes at once.
+    pub fn is_settled(&self) -> bool {
+        self.unsettled == 0
+    }
+
+    /// How many more requests may be begun; one goes with the preface, and the others wait for the
+    /// peer's settings: what is beyond them would be refused.
     pub fn room(&mut self) -> usize {
         let mut context = Context::from_waker(Waker::noop());
         if self.leaving || !matches!(self.sender.poll_ready(&mut context), Poll::Ready(Ok(()))) {
             return 0;
+        }
+        if !self.is_settled() {
+            return usize::from(self.streams.is_empty());
         }
         self.sender.current_max_send_streams().saturating_sub(self.streams.len())
     }
@@ -179,6 +204,16 @@ impl Http2 {
     /// Takes octets in; what they come to is told by `drive`.
     pub fn feed(&mut self, octets: &[u8]) {
         self.pipe.feed(octets);
+        for &octet in octets {
+            if self.unsettled == 0 {
+                return;
+            }
+            self.unsettled -= 1;
+            if self.size.len() < 3 {
+                self.size.push(octet);
+                self.unsettled += usize::from(octet) << (8 * (3 - self.size.len()));
+            }
+        }
     }
 
     /// The peer will say no more.
