@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import (
     balance,
+    calls,
     cancellations,
     compare,
     curves,
@@ -97,6 +98,7 @@ PARTS: dict[tuple[str, str], Callable[[Found], list[str]]] = {
     ("docs/guide/deadlines.md", "cancellations"): cancellations.table,
     ("docs/guide/limits.md", "redis-limits"): redis_limits.table,
     ("docs/guide/balancing.md", "balance"): balance.table,
+    ("docs/guide/client.md", "client"): calls.table,
     ("docs/guide/client.md", "overhead"): overhead.table,
     ("docs/guide/caches.md", "hits"): hits.table,
     ("docs/guide/caches.md", "tiers"): tiers.table,
