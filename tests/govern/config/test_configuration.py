@@ -110,6 +110,12 @@ async def test_a_bad_version_changes_nothing(etcd, caplog):
             assert (seen.version, seen.refused, settings.value.limit) == (good, 3, 1)
             assert seen.trouble == f"version {bad} is refused: Shop: a limit above 1000"
             assert "did you mean 'limit'?" in caplog.text
+            assert dict(settings.figures()) == {
+                'settings_applied_total{settings="config/bad"}': seen.applied,
+                'settings_refused_total{settings="config/bad"}': 3,
+                'settings_lost{settings="config/bad"}': 0,
+                'settings_behind{settings="config/bad"}': 0,
+            }
             await write(documents, limit=2)
             await told.until(2)
             assert told.limits[1:] == [1, 2]

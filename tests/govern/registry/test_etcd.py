@@ -118,6 +118,8 @@ async def test_traffic_goes_on_while_etcd_is_away(new_etcd, harm):
                 server.resume()
             await until(lambda: following.statistics().state == "following")
             await until(lambda: one.statistics().state == two.statistics().state == "registered")
+            figures = dict(one.figures())
+            assert sorted(figures.values()) == [1, 1]  # it stands there, and was lost once
             await until(lambda: following.statistics().doubted == 0)
             assert len(group.statistics()) == 2
             over.set()

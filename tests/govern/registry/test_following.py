@@ -69,6 +69,7 @@ async def test_traffic_goes_on_while_the_registry_is_away_for_a_minute(caplog):
         seen = following.statistics()
         assert (seen.state, seen.instances, seen.losses) == ("lost", 2, 1)
         assert seen.trouble == "away"
+        assert dict(following.figures())['registry_lost{service="orders"}'] == 1
         registry.says.put_nowait(some(1, 2, 3))
         await until(lambda: following.statistics().state == "following")
         assert called(group) == ["a:1", "a:2", "a:3"]

@@ -10,7 +10,7 @@ compacted it away meanwhile is not told; the one behind it is. A bad version cha
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, Self, TypeVar
@@ -29,6 +29,7 @@ from megahertz.govern.config.layers import (
     from_json,
 )
 from megahertz.govern.config.subscriber import Subscriber
+from megahertz.observe import series, tells
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -132,6 +133,8 @@ class Configuration(Generic[T]):
         self._lost, self._seen = "", 0
         self._refused_why = ""
         self._applied = self._refused = self._losses = self._rereads = 0
+        if self._documents is not None:
+            tells(self)
 
     @property
     def snapshot(self) -> Snapshot[T]:
@@ -302,3 +305,15 @@ class Configuration(Generic[T]):
             behind=max((it.behind for it in self._subscribers), default=0),
             trouble=self._refused_why or self._lost,
         )
+
+    def figures(self) -> Iterator[tuple[str, float]]:
+        """For metrics (`megahertz.observe.Source`), by the document's key."""
+        seen, documents = self.statistics(), self._documents
+        found = {
+            "settings_applied_total": seen.applied,
+            "settings_refused_total": seen.refused,
+            "settings_lost": seen.state == "lost",
+            "settings_behind": seen.behind,
+        }
+        key = "" if documents is None else documents.key
+        return ((series(family, settings=key), value) for family, value in found.items())

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Literal, Self
@@ -12,6 +12,7 @@ from megahertz.govern.balance import Group, Instance
 from megahertz.govern.registry.doubt import Doubt
 from megahertz.govern.registry.registration import PAUSES
 from megahertz.govern.registry.registry import Registry
+from megahertz.observe import series, tells
 
 log = logging.getLogger("megahertz")
 
@@ -71,6 +72,7 @@ class Following:
         self._state: Literal["waiting", "following", "lost"] = "waiting"
         self._instances = self._doubted = self._lists = self._losses = 0
         self._trouble = ""
+        tells(self)
 
     async def __aenter__(self) -> Self:
         self._heard, self._doubt = asyncio.Event(), Doubt(self._grace)
@@ -154,3 +156,8 @@ class Following:
             losses=self._losses,
             trouble=self._trouble,
         )
+
+    def figures(self) -> Iterator[tuple[str, float]]:
+        """For metrics (`megahertz.observe.Source`), by service."""
+        yield series("registry_lists_total", service=self._service), self._lists
+        yield series("registry_lost", service=self._service), self._state == "lost"

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from megahertz.engine import pause
+from megahertz.observe import series, tells
 
 log = logging.getLogger("megahertz")
 
@@ -67,6 +68,7 @@ class Registration:
         self._state: Literal["waiting", "registered", "lost", "retired"] = "waiting"
         self._registered = self._losses = 0
         self._trouble = ""
+        tells(self)
 
     async def __aenter__(self) -> Self:
         self._there, self._state = asyncio.Event(), "waiting"
@@ -127,3 +129,8 @@ class Registration:
     def statistics(self) -> RegistrationStatistics:
         """See there."""
         return RegistrationStatistics(self._state, self._registered, self._losses, self._trouble)
+
+    def figures(self) -> Iterator[tuple[str, float]]:
+        """For metrics (`megahertz.observe.Source`), by service and instance."""
+        yield series("registrations", instance=self._name), self._state == "registered"
+        yield series("registration_losses_total", instance=self._name), self._losses
