@@ -242,7 +242,7 @@ impl ClientPool {
             its.dialling = its.dialling.saturating_sub(1);
             its.warming = 0;
             let many = if its.open == 0 { usize::MAX } else { 1 };
-            std::iter::from_fn(|| its.next(slf.py())).take(many).collect()
+            std::iter::from_fn(|| its.next(slf.py(), true)).take(many).collect()
         };
         let why = format!("{}: {why}", slf.borrow().places[place].name());
         for request in failed {

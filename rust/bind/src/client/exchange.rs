@@ -289,7 +289,8 @@ impl ClientPool {
         let Some(connection) = self.connection(key) else { return Next::Nothing };
         let place = connection.place;
         connection.rested = at;
-        if let Some(request) = self.places[place].next(py) {
+        let fresh = connection.used == 0;
+        if let Some(request) = self.places[place].next(py, fresh) {
             self.start(key, request);
             return Next::Send(key);
         }

@@ -201,7 +201,7 @@ impl ClientPool {
     /// Begins requests that wait, as far as there is room.
     fn fill(&mut self, py: Python<'_>, key: LinkKey, place: usize, told: &mut Vec<Told>) {
         while self.many(key).is_some_and(|many| many.http2.room() > 0) {
-            let Some(request) = self.places[place].next(py) else { return };
+            let Some(request) = self.places[place].next(py, true) else { return };
             if let Err((request, kind, why)) = self.join(key, request) {
                 told.push(Told::Failed(request.reply, kind, why));
             }

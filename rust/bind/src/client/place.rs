@@ -107,15 +107,21 @@ impl Place {
         self.waiting.len().saturating_sub(self.gone)
     }
 
-    /// The next one that is waited for.
-    pub fn next(&mut self, py: Python<'_>) -> Option<Box<Request>> {
-        loop {
-            let request = self.waiting.pop_front()?;
-            if request.is_awaited(py) {
-                return Some(request);
+    /// The next one that is waited for. One that is asked again takes a `fresh` connection alone:
+    /// what ended the one that it had may have ended the others that are known.
+    pub fn next(&mut self, py: Python<'_>, fresh: bool) -> Option<Box<Request>> {
+        let mut at = 0;
+        while let Some(request) = self.waiting.get(at) {
+            if !request.is_awaited(py) {
+                drop(self.waiting.remove(at));
+                self.gone = self.gone.saturating_sub(1);
+            } else if request.repeated && !fresh {
+                at += 1;
+            } else {
+                return self.waiting.remove(at);
             }
-            self.gone = self.gone.saturating_sub(1);
         }
+        None
     }
 
     /// Makes room in a full queue by those whom nobody waits for any more.
