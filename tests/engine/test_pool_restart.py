@@ -5,6 +5,7 @@ is every connection, with the requests on them.
 """
 
 import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ async def main():
 
 asyncio.run(main())
 """
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CALLERS = 16
 KILLS = 3
 
@@ -74,6 +76,44 @@ async def test_no_idempotent_request_fails():
         process.wait()
     assert 0 < seen.repeated <= seen.requests
     assert seen.dialled <= CALLERS * (KILLS + 1)
+
+
+def cut(writer):
+    """Ends a connection now: a transport would only in the loop's next turn."""
+    number = writer.get_extra_info("socket").fileno()
+    with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as same:
+        same.shutdown(socket.SHUT_RDWR)
+
+
+async def test_who_is_asked_again_takes_a_connection_that_is_new():
+    """Not the next one that is free: that may be of the server that has gone, as here."""
+    asked, serving = asyncio.Queue(), []
+
+    async def serve(reader, writer):
+        number = len(serving)
+        serving.append(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        if number < 2:
+            asked.put_nowait(writer)
+            await reader.read(1)  # the end, or what comes on the second one, which is not heard
+        else:
+            writer.write(ANSWER)
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        pool, origin = Pool(), Origin("http", *server.sockets[0].getsockname())
+        calls = [asyncio.create_task(pool.send(origin, "GET", "/")) for _ in range(2)]
+        first, second = await asked.get(), await asked.get()
+        cut(first)
+        second.write(ANSWER)
+        async with asyncio.timeout(60):
+            assert [answer.body for answer in await asyncio.gather(*calls)] == [b"ok"] * 2
+        assert (pool.statistics().repeated, len(serving)) == (1, 3)
+        await pool.aclose()
+        await asyncio.gather(*serving)
 
 
 async def test_one_connection_a_caller_is_enough_for_any_number_of_calls():
