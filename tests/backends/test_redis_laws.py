@@ -1,6 +1,8 @@
 """The script of the laws, in a real Redis; time is the test's where a law is compared."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from math import ceil
 
@@ -177,3 +179,9 @@ async def test_a_redis_that_is_away_or_silent_or_refuses(redis_server):
     await laws.aclose()
     await patient.aclose()
     await foreign._client.aclose()
+
+
+def test_redis_py_is_imported_by_who_gives_its_client_alone():
+    told = "import sys, megahertz; print('redis' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"

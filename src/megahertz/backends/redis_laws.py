@@ -8,23 +8,13 @@ as it says anything.
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from megahertz.backends.redis import Redis
 from megahertz.errors import ConnectError, Overloaded, RemoteError, ReplyError
-
-try:
-    from redis.exceptions import ConnectionError as Disconnected
-    from redis.exceptions import NoScriptError, RedisError
-    from redis.exceptions import TimeoutError as TimedOut
-
-    UNLOADED: tuple[type[Exception], ...] = (NoScriptError,)
-    AWAY: tuple[type[Exception], ...] = (OSError, Overloaded, Disconnected, TimedOut)
-    REFUSED: tuple[type[Exception], ...] = (RedisError,)
-except ImportError:  # clients of redis-py's are taken where it is
-    UNLOADED, AWAY, REFUSED = (), (OSError, Overloaded), ()
 
 Law = Literal["gcra", "leaky", "window"]
 
@@ -149,9 +139,11 @@ class RedisLaws:
             else:
                 async with asyncio.timeout(self._timeout):
                     admitted, wait = await self._evaluate(words)
-        except AWAY as error:
+        except (OSError, Overloaded) as error:
             raise ConnectError(f"Redis did not decide in time: {error}") from error
-        except REFUSED as error:
+        except _theirs("ConnectionError", "TimeoutError") as error:
+            raise ConnectError(f"Redis did not decide in time: {error}") from error
+        except _theirs("RedisError") as error:
             raise RemoteError(f"Redis refuses to decide: {error}") from error
         return -wait / 1e6 if admitted else wait / 1e6
 
@@ -160,7 +152,7 @@ class RedisLaws:
         try:
             decided: Awaitable[tuple[int, int]] = ask("EVALSHA", self._sha, *words)
             return await decided
-        except UNLOADED:
+        except _theirs("NoScriptError"):
             pass
         except ReplyError as error:
             if error.kind != "NOSCRIPT":
@@ -180,3 +172,10 @@ def _connected(url: str, timeout: float) -> Redis:
     return Redis.from_url(
         url, timeout=timeout, connect_timeout=timeout, retries=1, longest_backoff=LONGEST_PAUSE
     )
+
+
+def _theirs(*names: str) -> tuple[type[Exception], ...]:
+    """Errors of redis-py: whoever gives a client of its has imported it, and nobody else needs its
+    8 MB."""
+    module = sys.modules.get("redis.exceptions")
+    return () if module is None else tuple(getattr(module, name) for name in names)
