@@ -17,6 +17,7 @@ from opentelemetry import trace
 
 from megahertz import App
 from megahertz.observe import MetricsExport, Tracing
+from tests.cluster import free_port
 from tests.observe.otlp import chained
 
 ROOT = Path(__file__).parents[2]
@@ -50,12 +51,6 @@ def until(condition):
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
     return found
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def answers(port):

@@ -23,6 +23,7 @@ from megahertz.govern import Group, Instance, Retry, Upstream
 from megahertz.govern.registry import ConsulRegistry, EtcdRegistry, Following
 from tests import cluster
 from tests.govern.registry.agent import Agent
+from tests.govern.registry.waiting import until
 
 INSTANCES = 3
 
@@ -62,11 +63,6 @@ def shop(number):
         return str(number)
 
     return app
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.01)
 
 
 async def calling(stack, registry, instances):
@@ -110,6 +106,9 @@ async def away(seconds, folder):
         await asyncio.sleep(seconds / 2)
         await shops.pop().aclose()
         for caller, _ in callers:
+            # The call under way may have been answered before the instance ended.
+            count = caller.answers.total()
+            await until(lambda its=caller.answers, count=count: its.total() > count)
             caller.answers.clear()
         await asyncio.sleep(seconds / 2)
         seen = [(dict(it.answers), list(it.failures), f.statistics()) for it, f in callers]

@@ -10,13 +10,9 @@ from megahertz.govern.balance import Group, Instance
 from megahertz.govern.registry import ConsulRegistry, Following
 from tests.cluster import free_port
 from tests.govern.registry.agent import Agent, running
+from tests.govern.registry.waiting import until
 
 ONE = Instance(host="10.0.0.7", port=8000, weight=2.0, zone="a", labels={"v": "2"})
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.01)
 
 
 def service(own, port, *checks, **fields):

@@ -8,15 +8,11 @@ from megahertz.backends import Etcd
 from megahertz.errors import BadSettings, ConnectError
 from megahertz.govern.balance import Group, Instance
 from megahertz.govern.registry import EtcdRegistry, Following
+from tests.govern.registry.waiting import until
 
 QUICK = {"ping": 0.3, "ping_timeout": 0.3, "timeout": 1.0, "longest_backoff": 0.1}
 ONE = Instance(host="10.0.0.7", port=8000, weight=2.5, zone="a", labels={"v": "2"})
 TWO = Instance(host="::1", port=8001, backup=True)
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.01)
 
 
 async def test_instances_are_told_as_they_come_and_go(etcd):

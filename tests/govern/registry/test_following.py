@@ -7,6 +7,7 @@ import pytest
 from megahertz.errors import BackendError, ConnectError
 from megahertz.govern.balance import Group, Instance
 from megahertz.govern.registry import Following, StaticRegistry
+from tests.govern.registry.waiting import until
 from tests.virtual import virtual
 
 
@@ -34,11 +35,6 @@ class Scripted:
 
 def called(group):
     return sorted(it.name for it in group.statistics())
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.01)
 
 
 @virtual

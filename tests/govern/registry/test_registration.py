@@ -8,6 +8,7 @@ from megahertz import App
 from megahertz.engine import Server
 from megahertz.errors import ConnectError
 from megahertz.govern.registry import Registration
+from tests.govern.registry.waiting import until
 from tests.virtual import virtual
 
 
@@ -33,11 +34,6 @@ class Place:
         await self.forgotten.wait()
         self.forgotten.clear()
         return "forgotten"
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.01)
 
 
 @virtual
