@@ -139,9 +139,7 @@ class RedisLaws:
             else:
                 async with asyncio.timeout(self._timeout):
                     admitted, wait = await self._evaluate(words)
-        except (OSError, Overloaded) as error:
-            raise ConnectError(f"Redis did not decide in time: {error}") from error
-        except _theirs("ConnectionError", "TimeoutError") as error:
+        except _away() as error:
             raise ConnectError(f"Redis did not decide in time: {error}") from error
         except _theirs("RedisError") as error:
             raise RemoteError(f"Redis refuses to decide: {error}") from error
@@ -172,6 +170,10 @@ def _connected(url: str, timeout: float) -> Redis:
     return Redis.from_url(
         url, timeout=timeout, connect_timeout=timeout, retries=1, longest_backoff=LONGEST_PAUSE
     )
+
+
+def _away() -> tuple[type[Exception], ...]:
+    return (OSError, Overloaded, *_theirs("ConnectionError", "TimeoutError"))
 
 
 def _theirs(*names: str) -> tuple[type[Exception], ...]:
