@@ -153,6 +153,20 @@ class Exchange:
 
         Trailers go to a peer that asked for them (`te: trailers`), behind chunks or over HTTP/2.
         """
+    def relay(self, answer: ClientAnswer, silence: float | None) -> Coroutine[Any, Any, None]:
+        """Passes what is left of a streamed answer on as the rest of this one, and completes it.
+
+        The server is not read while the peer is behind; cancelled, both are given up.
+
+        Args:
+            answer: of a pool of the same loop; nobody reads it.
+            silence: seconds that its server may say nothing while the peer is not behind.
+
+        Raises:
+            RuntimeError: the answer has not begun, or `answer` was closed, is whole, or is read.
+            ReadError: `answer` does not come to its end; nor can this one.
+            DeadlineExceeded: the server was silent, or the time is up.
+        """
     def tied(self, make: Callable[[], Any]) -> Any:
         """What is tied to the connection, at first what `make()` gives.
 

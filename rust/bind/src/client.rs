@@ -20,6 +20,7 @@ mod exchange;
 mod expire;
 mod many;
 mod place;
+mod relay;
 mod request;
 mod stream;
 

@@ -3,10 +3,12 @@
 //! It owns a copy of its bytes: nothing that a user can keep points into a reused buffer.
 use crate::address::{Address, pair};
 use crate::answer::{self, Answer};
+use crate::client::{ClientAnswer, ClientPool};
 use crate::engine::{Engine, Route, Wait};
 use crate::gate::Admission;
 use crate::proxies::Proxies;
 use crate::quiet::{Drawn, Quiet};
+use crate::reply::Reply;
 use crate::socket::{self, Socket, SocketSettings};
 use poll::{Incoming, Piece, Token};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
@@ -20,6 +22,7 @@ use wire::{Span, percent, query, reply};
 
 pub mod asgi;
 mod lazy;
+mod relay;
 
 pub use lazy::Lazy;
 
@@ -535,6 +538,17 @@ impl Exchange {
         let engine = self.engine.bind(py);
         engine.borrow_mut().reactor.end(self.token, &lines);
         Engine::pump_later(engine)
+    }
+
+    /// The rest of a client's answer as the body of this one.
+    fn relay<'py>(
+        slf: &Bound<'py, Self>,
+        answer: &Bound<'py, ClientAnswer>,
+        silence: Option<f64>,
+    ) -> PyResult<Bound<'py, Reply>> {
+        slf.get().streaming()?;
+        let (pool, ticket) = answer.borrow().source(slf.py())?;
+        ClientPool::relay(pool.bind(slf.py()), ticket, slf, silence)
     }
 
     fn __repr__(&self) -> String {

@@ -191,6 +191,11 @@ impl Reactor {
         self.open(token).map(|conn| conn.outbox.len())
     }
 
+    /// Whether pieces of the answer that has begun are dropped: a HEAD, a status without a body.
+    pub fn drops_body(&self, token: Token) -> bool {
+        self.open(token).is_some_and(|conn| conn.current.stream == Stream::Drop)
+    }
+
     /// Asks for [`Event::Drained`]; false when nothing waits.
     pub fn want_drain(&mut self, token: Token) -> bool {
         let low = self.settings.unsent / 2;

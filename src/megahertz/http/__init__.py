@@ -15,6 +15,7 @@ from megahertz.http.metrics import metrics_of
 from megahertz.http.overview import Overview, scene
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import is_chosen, title
+from megahertz.http.relay import RelayResponse
 from megahertz.http.request import Address, Request
 from megahertz.http.response import (
     HTMLResponse,
@@ -61,6 +62,7 @@ __all__ = [
     "PlainTextResponse",
     "Query",
     "RedirectResponse",
+    "RelayResponse",
     "Request",
     "Response",
     "Room",

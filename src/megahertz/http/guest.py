@@ -13,12 +13,12 @@ that does not read.
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from megahertz.engine import Answer
-from megahertz.errors import BodyRefused, HTTPError
+from megahertz.errors import BodyRefused, DeadlineExceeded, HTTPError
 from megahertz.http.fields import Fields, Raw, pairs
 from megahertz.http.guest_socket import GuestRooms, GuestSocket
 
@@ -306,6 +306,19 @@ class GuestExchange:
         while self._unsent > HIGH_WATER and not self.left:
             self._relieved.clear()
             await self._relieved.wait()
+
+    async def relay(self, answer: AsyncIterable[bytes], silence: float | None) -> None:
+        pieces = aiter(answer)
+        while True:
+            try:
+                async with asyncio.timeout(silence):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return self.end()
+            except TimeoutError as error:
+                raise DeadlineExceeded("the server fell silent within the answer") from error
+            if not self.write(piece):
+                await self.drain()
 
     def end(self, trailers: Iterable[tuple[bytes, bytes]] | None = None) -> None:
         if not self.started:

@@ -45,6 +45,16 @@ impl ClientAnswer {
     }
 }
 
+impl ClientAnswer {
+    /// Where its body comes from.
+    pub fn source(&self, py: Python<'_>) -> PyResult<(Py<ClientPool>, u64)> {
+        let (pool, ticket) = self.stream.as_ref().ok_or_else(|| {
+            PyRuntimeError::new_err("the body of this answer is not read as it comes")
+        })?;
+        Ok((pool.clone_ref(py), *ticket))
+    }
+}
+
 /// Octets of a head as text: latin-1, which is what fields are made of.
 fn text<'py>(py: Python<'py>, octets: &[u8]) -> Bound<'py, PyString> {
     match std::str::from_utf8(octets) {
@@ -142,10 +152,7 @@ impl ClientAnswer {
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Reply>> {
         let py = slf.py();
-        let stream =
-            slf.borrow().stream.as_ref().map(|(pool, ticket)| (pool.clone_ref(py), *ticket));
-        let closed = || PyRuntimeError::new_err("the body of this answer is not read as it comes");
-        let (pool, ticket) = stream.ok_or_else(closed)?;
+        let (pool, ticket) = slf.borrow().source(py)?;
         ClientPool::next_piece(pool.bind(py), ticket)
     }
 

@@ -34,6 +34,15 @@ impl Stage {
             _ => false,
         }
     }
+
+    /// What is under way under that number.
+    pub fn flight(&mut self, ticket: u64) -> Option<&mut Flight> {
+        match self {
+            Stage::Busy(flight) => Some(&mut **flight).filter(|its| its.request.ticket == ticket),
+            Stage::Many(many) => many.flights.get_mut(&ticket),
+            _ => None,
+        }
+    }
 }
 
 pub struct Connection {

@@ -48,7 +48,10 @@ impl ClientPool {
             pool.counters.expired += (failed.len() + overdue.waiting.len()) as u64;
             for flight in &failed {
                 if let Some(stream) = pool.streams.get_mut(&flight.request.ticket) {
-                    stream.failed = Some(("late", "the deadline passed within the answer".into()));
+                    let silent = flight.request.due < flight.request.deadline;
+                    let what =
+                        if silent { "the server fell silent" } else { "the deadline passed" };
+                    stream.failed = Some(("late", format!("{what} within the answer")));
                 }
             }
             (overdue, failed)

@@ -224,8 +224,8 @@ impl ClientPool {
                 Told::Nothing
             }
             What::Data(data) if flight.told => {
-                if let Some(stream) = self.streams.get_mut(&ticket) {
-                    stream.add(py, &data);
+                if self.streams.get_mut(&ticket).is_some_and(|stream| stream.take(py, &data)) {
+                    self.read_on(key, ticket, data.len());
                 }
                 Told::Stream(ticket)
             }

@@ -1,5 +1,6 @@
 //! An answer's body as it comes: pieces that wait to be read, or who waits for one.
 use super::ClientPool;
+use super::relay::Outlet;
 use crate::reply::Reply;
 use poll::link::LinkKey;
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration};
@@ -13,13 +14,15 @@ const MOST_UNREAD: usize = 64 * 1024;
 
 pub struct Stream {
     /// Where it comes from.
-    key: LinkKey,
+    pub(super) key: LinkKey,
     pieces: VecDeque<Py<PyBytes>>,
     held: usize,
     waiter: Option<Py<Reply>>,
-    ended: bool,
+    pub(super) ended: bool,
     pub failed: Option<(&'static str, String)>,
-    trailers: Vec<u8>,
+    pub(super) trailers: Vec<u8>,
+    /// Where it is passed on to, in place of being read.
+    pub(super) outlet: Option<Outlet>,
 }
 
 impl Stream {
@@ -32,14 +35,26 @@ impl Stream {
             ended: false,
             failed: None,
             trailers: vec![],
+            outlet: None,
         }
     }
 
     pub fn add(&mut self, py: Python<'_>, octets: &[u8]) {
-        if !octets.is_empty() {
+        if octets.is_empty() {
+            return;
+        }
+        if let Some(outlet) = self.outlet.as_mut() {
+            outlet.write(py, octets);
+        } else {
             self.held += octets.len();
             self.pieces.push_back(PyBytes::new(py, octets).unbind());
         }
+    }
+
+    /// The same of octets that came over HTTP/2; whether the server gets their room back.
+    pub fn take(&mut self, py: Python<'_>, octets: &[u8]) -> bool {
+        self.add(py, octets);
+        self.outlet.as_mut().is_some_and(|outlet| outlet.gives_back(octets.len()))
     }
 
     pub fn end(&mut self, trailers: Vec<u8>) {
@@ -47,7 +62,18 @@ impl Stream {
     }
 
     pub fn is_full(&self) -> bool {
-        self.held >= MOST_UNREAD
+        self.held >= MOST_UNREAD || self.outlet.as_ref().is_some_and(Outlet::is_held)
+    }
+
+    /// Whether somebody waits for the next piece.
+    pub(super) fn is_awaited(&self, py: Python<'_>) -> bool {
+        self.waiter.as_ref().is_some_and(|waiter| waiter.borrow(py).is_pending())
+    }
+
+    /// What nobody has read.
+    pub(super) fn take_pieces(&mut self) -> Vec<Py<PyBytes>> {
+        self.held = 0;
+        std::mem::take(&mut self.pieces).into()
     }
 
     /// The next piece or the end; None: neither is there yet.
@@ -63,7 +89,8 @@ impl Stream {
     }
 
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.waiter)
+        visit.call(&self.waiter)?;
+        self.outlet.as_ref().map_or(Ok(()), |outlet| outlet.visit(visit))
     }
 }
 
@@ -83,7 +110,7 @@ impl ClientPool {
             let Some(stream) = pool.streams.get_mut(&ticket) else {
                 return Err(PyRuntimeError::new_err("the answer was closed"));
             };
-            if stream.waiter.as_ref().is_some_and(|waiter| waiter.borrow(py).is_pending()) {
+            if stream.outlet.is_some() || stream.is_awaited(py) {
                 return Err(PyRuntimeError::new_err("somebody else reads this answer"));
             }
             stream.waiter = Some(reply.clone().unbind());
@@ -95,6 +122,9 @@ impl ClientPool {
     /// Gives who waits for a piece of a stream what there is.
     pub(super) fn stir(slf: &Bound<'_, Self>, ticket: u64, in_place: bool) -> PyResult<()> {
         let py = slf.py();
+        if slf.borrow().streams.get(&ticket).is_some_and(|stream| stream.outlet.is_some()) {
+            return Self::relayed(slf, ticket, in_place);
+        }
         let mut touched = None;
         let (waiter, next) = {
             let pool = &mut *slf.borrow_mut();

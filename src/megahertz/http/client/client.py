@@ -7,8 +7,7 @@ asks for takes the longer way (`_answered`).
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self, TypeVar, Unpack
@@ -38,6 +37,7 @@ from megahertz.http.client.redirects import MOST, redirected
 from megahertz.http.client.response import REDIRECTS, ClientResponse, StreamedResponse
 from megahertz.http.client.sender import Sender
 from megahertz.http.client.service import Service
+from megahertz.http.client.streamed import Streamed
 from megahertz.http.client.transport import Came, Transport
 from megahertz.observe import series, tells
 
@@ -192,20 +192,14 @@ class Client:
         """
         return self._answered(method, url, options, ClientResponse)
 
-    @asynccontextmanager
-    async def stream(
-        self, method: str, url: str, **options: Unpack[Options]
-    ) -> AsyncIterator[StreamedResponse]:
+    def stream(self, method: str, url: str, **options: Unpack[Options]) -> Streamed:
         """As `request`, with a body that is read while it comes: `response.aiter_bytes()`.
 
         `timeout` is for its beginning, and then for each piece: the whole may take longer. What is
-        left of the body at the end of the block is given up.
+        left of the body at the end of an `async with` block is given up; awaited instead, the
+        response is its owner's to close, or to return in a `RelayResponse`.
         """
-        response = await self._answered(method, url, options, StreamedResponse)
-        try:
-            yield response
-        finally:
-            await response.aclose()
+        return Streamed(self._answered(method, url, options, StreamedResponse))
 
     @property
     def cookies(self) -> Cookies:

@@ -95,6 +95,11 @@ class ClientResponse:
         self._encoding: str | None = None
 
     @property
+    def came(self) -> Came:
+        """What it is made of."""
+        return self._answer
+
+    @property
     def reason_phrase(self) -> str:
         """As it came; HTTP/2 has none."""
         return self._answer.reason

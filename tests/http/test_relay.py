@@ -1,0 +1,365 @@
+"""Answers of another server, passed on: real sockets, both ends in the test's hands."""
+
+import asyncio
+import gzip
+import socket
+import ssl
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import megahertz
+from megahertz import App, Compress, RelayResponse, Response, StreamingResponse, testing
+from megahertz.engine import ClientTlsConfig, Server, Tls
+from megahertz.errors import RemoteError
+from megahertz.settings import Limits
+from tests.engine.conftest import identity
+from tests.engine.streams import Client
+
+from .client.pools import Came, Scripted
+from .relays import PATIENCE, relaying
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+def sized(count: int, *fields: bytes) -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 200 OK", b"content-length: %d" % count, *fields, b"", b""])
+
+
+def content(count: int) -> bytes:
+    return bytes(number * 7 % 251 for number in range(4096)) * (count // 4096 + 1)
+
+
+async def until(peer, end: bytes) -> bytes:
+    return await asyncio.wait_for(peer.reader.readuntil(end), PATIENCE)
+
+
+async def reply(peer, **options):
+    return await asyncio.wait_for(peer.reply(**options), PATIENCE)
+
+
+async def test_an_answer_is_passed_on():
+    async with relaying() as site:
+        peer, _ = await site.ask(GET, sized(2, b"x-a: 1", b"set-cookie: a=1"), b"o", b"k")
+        got = await reply(peer)
+        assert (got.status, got.body) == (200, b"ok")
+        assert got.fields["content-length"] == "2"
+        assert (got.fields["x-a"], got.fields["set-cookie"]) == ("1", "a=1")
+        assert got.fields["via"] == "1.1 us"
+        assert site.client.statistics().pool.idle == 1
+
+
+async def test_what_is_of_the_connection_stays_there():
+    fields = (b"connection: x-hop, keep-alive", b"x-hop: 1", b"keep-alive: timeout=5", b"te: a")
+    async with relaying() as site:
+        peer, _ = await site.ask(GET, sized(1, *fields), b"x")
+        got = await reply(peer)
+        assert not {"connection", "x-hop", "keep-alive", "te"} & got.fields.keys()
+
+
+async def test_one_of_unknown_length_is_chunked():
+    async with relaying() as site:
+        peer, asked = await site.ask(GET, CHUNKED, b"3\r\nabc\r\n")
+        said = await until(peer, b"abc\r\n")
+        assert b"transfer-encoding: chunked" in said and said.endswith(b"\r\n\r\n3\r\nabc\r\n")
+        end = b"2\r\nde\r\n0\r\n\r\n"
+        await asked.say(end)
+        assert await until(peer, b"0\r\n\r\n") == end
+
+
+async def test_one_that_ends_with_its_connection_is_whole():
+    async with relaying() as site:
+        peer, asked = await site.ask(GET, b"HTTP/1.1 200 OK\r\n\r\n", b"abc")
+        await asked.cut()
+        assert (await reply(peer)).body == b"abc"
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+async def test_one_without_a_body(status):
+    async with relaying() as site:
+        peer, _ = await site.ask(GET, b"HTTP/1.1 %b\r\netag: x\r\n\r\n" % status)
+        got = await reply(peer)
+        assert (got.status, got.body, got.fields["etag"]) == (int(status[:3]), b"", "x")
+        await peer.send(GET)
+        await (await site.heard()).say(sized(0))
+        assert (await reply(peer)).fields["content-length"] == "0"
+        assert site.upstream.connections == 1
+
+
+async def test_a_head():
+    async with relaying() as site:
+        request = b"HEAD /x HTTP/1.1\r\nHost: test\r\n\r\n"
+        peer, asked = await site.ask(request, sized(12345))
+        got = await reply(peer, head_only=True)
+        assert (asked.line, got.fields["content-length"]) == ("HEAD /x HTTP/1.1", "12345")
+        assert site.client.statistics().pool.idle == 1
+
+
+async def test_trailers_go_to_who_looks_at_them():
+    end = b"0\r\nX-T: 1\r\nContent-Length: 9\r\n\r\n"
+    async with relaying() as site:
+        wants = b"GET / HTTP/1.1\r\nHost: test\r\nTE: trailers\r\n\r\n"
+        for request, behind in [(wants, b"0\r\nx-t: 1\r\n\r\n"), (GET, b"0\r\n\r\n")]:
+            peer, _ = await site.ask(request, CHUNKED + b"1\r\na\r\n" + end)
+            assert await until(peer, b"a\r\n" + behind)
+
+
+async def test_a_pipelined_request_comes_behind_it():
+    async with relaying() as site:
+        peer, asked = await site.ask(GET * 2, sized(4), b"on")
+        await asked.say(b"ce")
+        asked = await site.heard()
+        await asked.say(sized(5) + b"twice")
+        assert [(await reply(peer)).body for _ in range(2)] == [b"once", b"twice"]
+
+
+@pytest.mark.parametrize("head", [sized(10), CHUNKED + b"a\r\n"], ids=["length", "chunked"])
+async def test_half_of_one_is_not_taken_for_the_whole(head, caplog):
+    async with relaying() as site:
+        peer, asked = await site.ask(GET, head, b"half")
+        await asked.cut()
+        said = await peer.closed()
+        assert b"half" in said and b"\r\n0\r\n" not in said
+        assert "ReadError" in caplog.text
+
+
+async def test_broken_chunks_cut_it_as_well():
+    async with relaying() as site:
+        peer, asked = await site.ask(GET, CHUNKED + b"3\r\nabc\r\n")
+        assert await until(peer, b"3\r\nabc\r\n")
+        await asked.say(b"x\r\n")
+        assert await peer.closed() == b""
+
+
+async def test_nobody_there_is_an_answer():
+    async with relaying() as site:
+        peer, asked = await site.ask(GET, b"")
+        await asked.cut()
+        asked = await site.heard()  # asked once more: nothing had been said
+        await asked.cut()
+        assert (await reply(peer)).status == 502
+
+
+async def test_who_leaves_half_way_ends_the_call():
+    async with relaying() as site:
+        peer, _ = await site.ask(GET, sized(1 << 20), b"some")
+        await until(peer, b"some")
+        peer.reset()
+        await site.upstream_closed()
+        assert site.client.statistics().pool.open == 0
+
+
+async def test_a_deadline_ends_both():
+    async with relaying(deadline=1.0) as site:
+        peer, _ = await site.ask(GET, sized(1 << 20), b"some")
+        assert (await peer.closed()).endswith(b"some")
+        await site.upstream_closed()
+
+
+async def test_silence_ends_both():
+    async with relaying(silence=0.05) as site:
+        peer, _ = await site.ask(GET, sized(1 << 20) + b"some")
+        assert (await peer.closed()).endswith(b"some")
+        await site.upstream_closed()
+
+
+async def test_a_slow_reader_makes_the_upstream_wait():
+    count = 64 << 20
+    async with relaying(limits=Limits(unsent_bytes=64 * 1024)) as site:
+        peer = await site.peer(limit=1024)
+        await peer.send(GET)
+        asked = await site.heard()
+        asked.writer.write(sized(count))
+        asked.writer.write(bytes(count))
+        seen = -1
+        while site.client.statistics().pool.bytes_in != seen:
+            seen = site.client.statistics().pool.bytes_in
+            for _ in range(50):
+                await asyncio.sleep(0)
+        assert seen < count // 2
+        assert len((await reply(peer)).body) == count
+        assert site.client.statistics().pool.idle == 1
+
+
+async def test_a_large_one_is_the_same_byte_for_byte():
+    body = content(10 << 20)
+    async with relaying() as site:
+        peer = await site.peer()
+        await peer.send(GET)
+        asked = await site.heard()
+        asked.writer.write(sized(len(body)) + body)
+        assert (await reply(peer)).body == body
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 200_000) | st.integers(0, 5), max_size=8), st.booleans())
+def test_pieces_of_any_size_come_whole(sizes, known):
+    asyncio.run(relay_in(sizes, known=known))
+
+
+async def relay_in(sizes, *, known):
+    body = content(sum(sizes))[: sum(sizes)]
+    ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
+    async with relaying() as site:
+        peer, asked = await site.ask(GET, sized(len(body)) if known else CHUNKED)
+        for size, end in zip(sizes, ends, strict=True):
+            piece = body[end - size : end]
+            await asked.say(piece if known else framed(piece))
+        await asked.say(b"" if known else b"0\r\n\r\n")
+        assert (await reply(peer)).body == body
+
+
+def framed(piece: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+
+
+async def test_to_a_client_of_http2():
+    body = content(300_000)
+    async with relaying() as site:
+        peer = await site.peer()
+        client = Client(peer.reader, peer.writer)
+        await client.flush()
+        asked_for = [await client.send("GET", path) for path in ("/a", "/b")]
+        for asked in (await site.heard(), await site.heard()):
+            known = asked.line.startswith("GET /a ")
+            if known:
+                await asked.say(sized(len(body)), body)
+            else:
+                await asked.say(CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        replies = [await client.reply(stream) for stream in asked_for]
+        assert [each.body == body for each in replies] == [True, True]
+        lengths = [each.fields.get("content-length") for each in replies]
+        assert lengths == [str(len(body)), None]
+
+
+async def test_half_of_one_resets_the_stream():
+    async with relaying() as site:
+        peer = await site.peer()
+        client = Client(peer.reader, peer.writer)
+        await client.flush()
+        stream = await client.send("GET", "/")
+        asked = await site.heard()
+        await asked.say(CHUNKED, b"4\r\nhalf\r\n")
+        await asked.cut()
+        with pytest.raises(ConnectionResetError):
+            await client.reply(stream)
+        assert client.open
+
+
+async def test_a_client_of_http2_that_gives_up_ends_the_call():
+    async with relaying() as site:
+        peer = await site.peer()
+        client = Client(peer.reader, peer.writer)
+        await client.flush()
+        stream = await client.send("GET", "/")
+        asked = await site.heard()
+        await asked.say(sized(1 << 20), b"some")
+        client.h2.reset_stream(stream)
+        await client.flush()
+        await site.upstream_closed()
+
+
+async def test_from_a_server_that_speaks_tls():
+    authority = trustme.CA()
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(secure)
+    trusted = ClientTlsConfig(trusted=authority.cert_pem.bytes())
+    body = content(1 << 20)
+    async with relaying(secure=secure, tls=trusted) as site:
+        peer = await site.peer()
+        await peer.send(GET)
+        asked = await site.heard()
+        asked.writer.write(sized(len(body)) + body)
+        assert (await reply(peer)).body == body
+
+
+async def test_between_two_of_http2(tmp_path):
+    """Ours in front of ours, over TLS: neither end is HTTP/1.1, and the windows hold it back."""
+    authority, body = trustme.CA(), content(3 << 20)
+    behind, front = App(), App()
+
+    @behind.get("/")
+    async def whole() -> StreamingResponse:
+        async def pieces():
+            for at in range(0, len(body), 100_000):
+                yield body[at : at + 100_000]
+
+        return StreamingResponse(pieces())
+
+    tls = Tls(certificates=[identity(tmp_path, "localhost", ca=authority)])
+    trusted = ClientTlsConfig(trusted=authority.cert_pem.bytes())
+    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    bases = [f"https://localhost:{sock.getsockname()[1]}" for sock in socks]
+    async with AsyncExitStack() as stack:
+        upstream, client = [
+            await stack.enter_async_context(megahertz.Client(base, tls=trusted)) for base in bases
+        ]
+
+        @front.get("/relay")
+        async def relay() -> RelayResponse:
+            return RelayResponse(await upstream.stream("GET", "/"))
+
+        for app, sock in zip((behind, front), socks, strict=True):
+            server = await stack.enter_async_context(Server(app, [sock], tls=tls))
+            stack.push_async_callback(server.stop, 0.0, spread=0.0)
+        answers = await asyncio.gather(*(client.get("/relay") for _ in range(4)))
+        assert all(answer.http_version == "HTTP/2" for answer in answers)
+        assert all(answer.content == body for answer in answers)
+
+
+async def test_a_layer_may_change_it():
+    """Compressed on its way, it takes the longer way through Python; a coded one is left alone."""
+    async with relaying(layers=[Compress(codings=["gzip"])]) as site:
+        asks = b"GET / HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip\r\n\r\n"
+        peer, _ = await site.ask(asks, sized(4, b"content-type: text/plain"), b"half")
+        assert (got := await reply(peer)).fields["content-encoding"] == "gzip"
+        assert gzip.decompress(got.body) == b"half"
+        plain = sized(4, b"content-type: text/plain", b"content-encoding: br")
+        peer, _ = await site.ask(asks, plain, b"half")
+        assert (await reply(peer)).body == b"half"
+
+
+async def test_an_answer_of_another_transport_is_passed_on():
+    came = Came(201, [("content-length", "4"), ("x-a", "1")], pieces=[b"ha", b"lf"])
+    app = App()
+
+    @app.get("/")
+    async def relay() -> Response:
+        client = megahertz.Client("http://there", pool=Scripted(came))
+        return RelayResponse(await client.stream("GET", "/"), headers={"x-a": "2"})
+
+    with testing.Client(app) as client:
+        got = await asyncio.to_thread(client.request, "GET", "/")
+    assert (got.status_code, got.content, got.headers["x-a"]) == (201, b"half", "2")
+    assert got.headers["content-length"] == "4"
+    assert came.closed == 1
+
+
+async def test_no_status_of_http_is_passed_on():
+    client = megahertz.Client("http://there", pool=Scripted(Came(999)))
+    with pytest.raises(RemoteError, match="999"):
+        RelayResponse(await client.stream("GET", "/"))
+
+
+async def test_under_another_asgi_server():
+    behind, app = App(), App()
+
+    @behind.get("/")
+    async def half() -> StreamingResponse:
+        return StreamingResponse(["ha", "lf"] * 10_000)
+
+    with testing.Client(behind) as site:
+
+        @app.get("/")
+        async def relay() -> RelayResponse:
+            client = megahertz.Client(f"http://127.0.0.1:{site.port}")
+            return RelayResponse(await client.stream("GET", "/"))
+
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            assert (await client.get("/")).text == "half" * 10_000
