@@ -191,6 +191,31 @@ impl Outbox {
         Ok(Progress { sent: before - self.len(), rests: false })
     }
 
+    /// Sends what waits and `more` behind it, from where that lies, as far as the socket takes it at
+    /// once, and keeps the rest; octets sent. What is wrong with the socket, the next try tells.
+    pub fn send_with(&mut self, fd: &OwnedFd, more: [&[u8]; 2], spares: &mut Spares) -> usize {
+        let mut taken = 0;
+        if self.pieces.is_empty() {
+            let parts = [&self.tail[self.sent..], more[0], more[1]];
+            let slices = parts.map(IoSlice::new);
+            let none = &mut SendAncillaryBuffer::default();
+            taken = sendmsg(fd, &slices, none, SendFlags::NOSIGNAL).unwrap_or(0);
+        }
+        let own = taken.min(self.len());
+        if own > 0 {
+            self.forget(own, spares);
+        }
+        let mut gone = taken - own;
+        for part in more {
+            let sent = gone.min(part.len());
+            gone -= sent;
+            if sent < part.len() {
+                self.tail(spares).extend_from_slice(&part[sent..]);
+            }
+        }
+        taken
+    }
+
     /// Everything up to the next file in one call; the kernel waits with a segment that a file
     /// would fill.
     fn gather(&self, fd: &OwnedFd) -> Result<usize, Errno> {
@@ -289,6 +314,31 @@ mod tests {
         let expected =
             [&b"head"[..], &content[10..2_000_010], b"between", &content[..5], b"end"].concat();
         assert!(got == expected);
+    }
+
+    #[test]
+    fn more_is_sent_from_where_it_lies_and_the_rest_is_kept() {
+        let (ours, theirs) = pair();
+        let (mut outbox, mut spares, mut got) = (Outbox::default(), Spares::default(), vec![]);
+        let content: Vec<u8> = (0..3_000_000_u32).map(|number| (number * 7 % 251) as u8).collect();
+        outbox.tail(&mut spares).extend_from_slice(b"head");
+        let sent = outbox.send_with(&ours, [&content, b"end"], &mut spares);
+        assert!(sent > 0 && outbox.len() == content.len() + 7 - sent);
+        // What waits goes first.
+        assert_eq!(outbox.send_with(&ours, [b"more", b""], &mut spares), 0);
+        while !outbox.is_empty() {
+            drain(&theirs, &mut got);
+            outbox.send(&ours, &mut spares).unwrap();
+        }
+        drain(&theirs, &mut got);
+        assert!(got == [&b"head"[..], &content, b"end", b"more"].concat());
+        assert_eq!(outbox.send_with(&ours, [b"all", b"of it"], &mut spares), 8);
+        outbox.attach(Slice { file: file(b"file"), at: 0, len: 4 });
+        assert_eq!(outbox.send_with(&ours, [b"behind", b""], &mut spares), 0);
+        outbox.send(&ours, &mut spares).unwrap();
+        got.clear();
+        drain(&theirs, &mut got);
+        assert_eq!(got, b"allof itfilebehind");
     }
 
     #[test]

@@ -82,14 +82,19 @@ pub fn write(
 
 /// Appends one chunk; an empty one would end the body, so it is left out.
 pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
-    use std::io::Write as _;
     if data.is_empty() {
         return;
     }
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{:x}\r\n", data.len());
+    begin_chunk(out, data.len());
     out.extend_from_slice(data);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what stands before a chunk of so many bytes.
+pub fn begin_chunk(out: &mut Vec<u8>, count: usize) {
+    use std::io::Write as _;
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "{count:x}\r\n");
 }
 
 /// What a chunked body ends with, before its trailers and an empty line.

@@ -219,6 +219,20 @@ impl Reader {
         }
     }
 
+    /// Passes over so many octets, as far as they are the body's and lie in it as they are; how
+    /// many that was. Who asks has them already.
+    pub fn pass(&mut self, count: usize) -> usize {
+        match &mut self.state {
+            State::Length(left) => {
+                let passed = (*left).min(count as u64);
+                *left -= passed;
+                passed as usize
+            }
+            State::UntilClose => count,
+            _ => 0,
+        }
+    }
+
     /// The peer has ended.
     ///
     /// # Errors
@@ -465,6 +479,25 @@ mod tests {
             let text = text.replace("Content-Length: 3", same);
             assert_eq!(read(&text), ok("abc", &text, true));
         }
+    }
+
+    #[test]
+    fn what_is_passed_over_is_counted() {
+        let (mut reader, mut body) = (Reader::default(), vec![]);
+        let mut feed = |reader: &mut Reader, text: &str| {
+            let mut sink = Kept { out: &mut body, most: MOST };
+            reader.feed(text.as_bytes(), &mut sink, &LIMITS).unwrap()
+        };
+        assert_eq!(reader.pass(5), 0);
+        feed(&mut reader, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n");
+        assert_eq!((reader.pass(5), feed(&mut reader, "")), (5, (0, Step::More)));
+        assert_eq!((reader.pass(5), feed(&mut reader, "next")), (4, (0, Step::Done)));
+        reader.expect(false);
+        feed(&mut reader, "HTTP/1.1 200 OK\r\n\r\n");
+        assert_eq!((reader.pass(5), reader.end()), (5, Ok(())));
+        reader.expect(false);
+        feed(&mut reader, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+        assert_eq!(reader.pass(5), 0);
     }
 
     #[test]

@@ -320,6 +320,7 @@ impl ClientPool {
         input: &[u8],
         loss: Option<&Loss>,
     ) -> (Told, Next) {
+        let input = &input[self.pass_through(py, key, input)..];
         let mut scratch = std::mem::take(&mut self.scratch);
         let (limits, most) = (self.settings.limits, self.settings.body);
         let Some(connection) = self.connection(key) else { return (Told::Nothing, Next::Nothing) };
@@ -398,7 +399,7 @@ impl ClientPool {
         let head = Box::new(head.unwrap_or_default());
         let told = if request.streams {
             let stream = self.streams.entry(request.ticket).or_insert_with(|| Stream::new(key));
-            stream.add(py, &body);
+            stream.add(py, &mut body);
             stream.end(trailers);
             let ticket = request.ticket;
             match request.reply.filter(|_| !told) {
@@ -447,7 +448,7 @@ impl ClientPool {
         let reply = head.as_ref().and_then(|_| flight.request.reply.take());
         let mut body = std::mem::take(&mut flight.body);
         let stream = self.streams.entry(ticket).or_insert_with(|| Stream::new(key));
-        stream.add(py, &body);
+        stream.add(py, &mut body);
         let full = stream.is_full();
         body.clear();
         if let Some(flight) = self.connection(key).and_then(Connection::flight) {

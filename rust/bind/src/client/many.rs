@@ -224,7 +224,11 @@ impl ClientPool {
                 Told::Nothing
             }
             What::Data(data) if flight.told => {
-                if self.streams.get_mut(&ticket).is_some_and(|stream| stream.take(py, &data)) {
+                if self
+                    .streams
+                    .get_mut(&ticket)
+                    .is_some_and(|stream| stream.take(py, data.to_vec()))
+                {
                     self.read_on(key, ticket, data.len());
                 }
                 Told::Stream(ticket)

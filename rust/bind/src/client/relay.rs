@@ -159,8 +159,11 @@ impl ClientPool {
         if stream.outlet.is_some() || stream.is_awaited(py) {
             return Err(PyRuntimeError::new_err("somebody else reads this answer"));
         }
-        let (pieces, key, ended) = (stream.take_pieces(), stream.key, stream.ended);
-        let mut count = 0;
+        let ((early, pieces), key, ended) = (stream.take_unread(), stream.key, stream.ended);
+        let mut count = early.len();
+        if count > 0 {
+            outlet.write(py, &early);
+        }
         for piece in &pieces {
             let octets = piece.bind(py).as_bytes();
             count += octets.len();
@@ -258,6 +261,26 @@ impl ClientPool {
             flight.request.due
         };
         Self::remind(slf, due)
+    }
+
+    /// Passes on what of a connection's input is a relayed body as it is, from where it lies; how
+    /// much that was.
+    pub(super) fn pass_through(&mut self, py: Python<'_>, key: LinkKey, input: &[u8]) -> usize {
+        let Some(connection) = self.connection(key) else { return 0 };
+        let ticket = match connection.flight() {
+            Some(flight) if flight.told && !input.is_empty() => flight.request.ticket,
+            _ => return 0,
+        };
+        let Some(stream) = self.streams.get_mut(&ticket) else { return 0 };
+        let Some(mut outlet) = stream.outlet.take() else { return 0 };
+        let passed = self.connection(key).map_or(0, |its| its.reader.pass(input.len()));
+        if passed > 0 {
+            outlet.write(py, &input[..passed]);
+        }
+        if let Some(stream) = self.streams.get_mut(&ticket) {
+            stream.outlet = Some(outlet);
+        }
+        passed
     }
 
     /// What is under way there under that number.

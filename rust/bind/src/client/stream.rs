@@ -15,6 +15,8 @@ const MOST_UNREAD: usize = 64 * 1024;
 pub struct Stream {
     /// Where it comes from.
     pub(super) key: LinkKey,
+    /// What came with the head, until somebody reads.
+    early: Vec<u8>,
     pieces: VecDeque<Py<PyBytes>>,
     held: usize,
     waiter: Option<Py<Reply>>,
@@ -29,6 +31,7 @@ impl Stream {
     pub fn new(key: LinkKey) -> Stream {
         Stream {
             key,
+            early: vec![],
             pieces: VecDeque::new(),
             held: 0,
             waiter: None,
@@ -39,22 +42,27 @@ impl Stream {
         }
     }
 
-    pub fn add(&mut self, py: Python<'_>, octets: &[u8]) {
+    /// Adds what has come, whose room may be taken away.
+    pub fn add(&mut self, py: Python<'_>, octets: &mut Vec<u8>) {
         if octets.is_empty() {
             return;
         }
         if let Some(outlet) = self.outlet.as_mut() {
-            outlet.write(py, octets);
+            return outlet.write(py, octets);
+        }
+        self.held += octets.len();
+        if self.held == octets.len() && self.waiter.is_none() {
+            std::mem::swap(&mut self.early, octets);
         } else {
-            self.held += octets.len();
             self.pieces.push_back(PyBytes::new(py, octets).unbind());
         }
     }
 
     /// The same of octets that came over HTTP/2; whether the server gets their room back.
-    pub fn take(&mut self, py: Python<'_>, octets: &[u8]) -> bool {
-        self.add(py, octets);
-        self.outlet.as_mut().is_some_and(|outlet| outlet.gives_back(octets.len()))
+    pub fn take(&mut self, py: Python<'_>, mut octets: Vec<u8>) -> bool {
+        let count = octets.len();
+        self.add(py, &mut octets);
+        self.outlet.as_mut().is_some_and(|outlet| outlet.gives_back(count))
     }
 
     pub fn end(&mut self, trailers: Vec<u8>) {
@@ -70,14 +78,19 @@ impl Stream {
         self.waiter.as_ref().is_some_and(|waiter| waiter.borrow(py).is_pending())
     }
 
-    /// What nobody has read.
-    pub(super) fn take_pieces(&mut self) -> Vec<Py<PyBytes>> {
+    /// What nobody has read: what came with the head, and pieces behind it.
+    pub(super) fn take_unread(&mut self) -> (Vec<u8>, Vec<Py<PyBytes>>) {
         self.held = 0;
-        std::mem::take(&mut self.pieces).into()
+        (std::mem::take(&mut self.early), std::mem::take(&mut self.pieces).into())
     }
 
     /// The next piece or the end; None: neither is there yet.
     fn next(&mut self, py: Python<'_>) -> Option<Result<Py<PyAny>, End>> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            self.held -= early.len();
+            return Some(Ok(PyBytes::new(py, &early).unbind().into_any()));
+        }
         if let Some(piece) = self.pieces.pop_front() {
             self.held -= piece.bind(py).as_bytes().len();
             return Some(Ok(piece.into_any()));
