@@ -33,7 +33,8 @@ def told(headers):
 def heard():
     """What is known inside, as a receiver has it."""
     found, left = current(), deadline()
-    return found.trace_id, found.baggage, left is not None and 50 < left <= 60
+    # gRPC rounds what it tells up, to a tenth of a second here.
+    return found.trace_id, found.baggage, left is not None and 50 < left <= 61
 
 
 async def test_through_a_stream_of_redis(redis_server):
