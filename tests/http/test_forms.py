@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megahertz import App, HTTPError, Request, UploadFile
-from megahertz.http import forms
+from megahertz.http import form_body, forms
 from megahertz.testing import Client
 
 URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
@@ -119,7 +119,7 @@ def test_files_of_a_form_that_breaks_are_closed(monkeypatch):
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(forms, "UploadFile", Watched)
+    monkeypatch.setattr(form_body, "UploadFile", Watched)
     part = B + b'"a"; filename="f"\r\n\r\ndata'
 
     async def broken(kind):
@@ -137,7 +137,7 @@ def test_files_of_a_form_that_breaks_are_closed(monkeypatch):
 
 
 async def _read(stream):
-    return await forms.read_form("multipart/form-data; boundary=x", stream)
+    return await form_body.read_form("multipart/form-data; boundary=x", stream)
 
 
 @given(
@@ -153,7 +153,7 @@ def test_the_way_it_is_cut_does_not_matter(fields, content, size):
             yield body[start : start + size]
 
     async def read():
-        async with forms.PendingForm(headers["content-type"], stream()) as form:
+        async with form_body.PendingForm(headers["content-type"], stream()) as form:
             return {name: form[name] for name in fields}, await form["zzz"].read()
 
     assert asyncio.run(read()) == (fields, content)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -13,10 +13,12 @@ from megahertz.http.connection import Connection
 from megahertz.http.cookies import parse as cookies
 from megahertz.http.ends import Ends
 from megahertz.http.fields import Fields, Headers, pairs
-from megahertz.http.forms import PendingForm
 from megahertz.http.session import Session
 from megahertz.http.state import State
 from megahertz.http.url import URL
+
+if TYPE_CHECKING:
+    from megahertz.http.form_body import PendingForm
 
 _JSON = msgspec.json.Decoder()
 
@@ -220,7 +222,7 @@ class Request:
         """
         self._exchange.hint([link.encode("latin-1") for link in links])
 
-    def form(self) -> PendingForm:
+    def form(self) -> "PendingForm":
         """The form in the body: `async with request.form() as form`, or `await request.form()`.
 
         Its files are in memory up to 1 MiB and on the disk beyond; at the end of the `async with`,
@@ -230,6 +232,8 @@ class Request:
             HTTPError: 415 for what is no form, 400 for a malformed one, 413 for one beyond the
                 limits (1,000 fields, 1 MiB a field that is no file, `body_bytes` in all).
         """
+        from megahertz.http.form_body import PendingForm  # most services read none
+
         return PendingForm(self._exchange.header("content-type"), self.stream())
 
     def __repr__(self) -> str:

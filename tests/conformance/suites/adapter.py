@@ -20,6 +20,7 @@ OURS = str(Path(sys.prefix) / "ours")
 sys.path.insert(0, OURS)
 
 from megahertz.errors import WebSocketDisconnect  # noqa: E402
+from megahertz.http import form_body as form_body  # noqa: E402 - imports `multipart`
 from megahertz.settings import Limits  # noqa: E402
 from megahertz.testing import TestClient, WebSocketDenied, WebSocketSession  # noqa: E402
 
