@@ -1,5 +1,7 @@
 """megahertz: async Python services at the cost of Go's."""
 
+from typing import TYPE_CHECKING
+
 from megahertz.context import cancel_reason, deadline
 from megahertz.errors import HTTPError, WebSocketDisconnect
 from megahertz.govern import (
@@ -18,7 +20,6 @@ from megahertz.http import (
     App,
     BackgroundTasks,
     Body,
-    Client,
     Compress,
     Cookie,
     Depends,
@@ -42,6 +43,12 @@ from megahertz.http import (
     UploadFile,
     WebSocket,
 )
+from megahertz.lazy import door
+
+if TYPE_CHECKING:
+    from megahertz.http import Client
+else:
+    __getattr__, __dir__ = door(__name__, http="Client")
 
 __all__ = [
     "CORS",

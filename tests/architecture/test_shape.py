@@ -61,14 +61,36 @@ def test_a_packages_door_lists_exactly_what_it_gives(name):
     listed = list(package.__all__)
     assert len(set(listed)) == len(listed), "ruff (RUF022) keeps it sorted"
     assert all(hasattr(package, item) for item in listed)
-    source = ast.parse((SOURCE / "/".join(name.split(".")[1:]) / "__init__.py").read_text())
-    imported = {
-        alias.asname or alias.name
-        for node in source.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert {item for item in imported if not item.startswith("_")} <= set(listed)
+    public = {item for item in given(door_of(name)) if not item.startswith("_")}
+    assert public - {"TYPE_CHECKING", "door"} <= set(listed)
+
+
+def door_of(name: str) -> ast.Module:
+    return ast.parse((SOURCE / "/".join(name.split(".")[1:]) / "__init__.py").read_text())
+
+
+def given(module: ast.AST) -> set[str]:
+    nodes = [node for node in ast.walk(module) if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in nodes for alias in node.names}
+
+
+LATE = [name for name in PACKAGES if "door" in given(door_of(name))]
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_door_that_gives_late_tells_what_it_has_and_has_not(name):
+    package = importlib.import_module(name)
+    assert set(package.__all__) <= set(dir(package))
+    with pytest.raises(AttributeError, match=f"'{name}' has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_is_given_late_has_no_module_of_its_name(name):
+    """Whoever imports that module would find it in the name's place."""
+    late = {item for node in door_of(name).body if isinstance(node, ast.If) for item in given(node)}
+    modules = {path.stem for path in (SOURCE / "/".join(name.split(".")[1:])).iterdir()}
+    assert late & modules == set()
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -452,9 +452,9 @@ def test_what_is_not_installed_is_named(monkeypatch, module, options, message):
 
 def test_without_open_telemetry_traces_are_carried(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    monkeypatch.delitem(sys.modules, "megahertz.observe.otel")
-    monkeypatch.delattr("megahertz.observe.otel")
-    monkeypatch.setattr("megahertz.observe.propagate.otel", None)
+    monkeypatch.delitem(sys.modules, "megahertz.observe.otel", raising=False)
+    monkeypatch.delattr("megahertz.observe.otel", raising=False)
+    monkeypatch.setattr("megahertz.observe.in_use._bridge", None)
     app = App(layers=[Tracing(0.0)])
 
     @app.get("/")

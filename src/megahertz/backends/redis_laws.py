@@ -11,10 +11,12 @@ import hashlib
 import sys
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from megahertz.backends.redis import Redis
 from megahertz.errors import ConnectError, Overloaded, RemoteError, ReplyError
+
+if TYPE_CHECKING:
+    from megahertz.backends.redis import Redis
 
 Law = Literal["gcra", "leaky", "window"]
 
@@ -165,8 +167,10 @@ class RedisLaws:
             await self._own.aclose()
 
 
-def _connected(url: str, timeout: float) -> Redis:
+def _connected(url: str, timeout: float) -> "Redis":
     """Whatever waits fails with the first attempt to connect that does."""
+    from megahertz.backends.redis import Redis  # a limit of one machine has no need of it
+
     return Redis.from_url(
         url, timeout=timeout, connect_timeout=timeout, retries=1, longest_backoff=LONGEST_PAUSE
     )

@@ -14,10 +14,12 @@ a PING has as long to come back. So it takes two of those at most to know that w
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from megahertz.backends import PubSub, Redis, RedisCluster
 from megahertz.errors import MegahertzError
+
+if TYPE_CHECKING:
+    from megahertz.backends import PubSub, Redis, RedisCluster
 
 log = logging.getLogger("megahertz")
 
@@ -35,7 +37,7 @@ class News:
 
     def __init__(
         self,
-        redis: Redis | RedisCluster,
+        redis: "Redis | RedisCluster",
         channel: str,
         *,
         heartbeat: float,
@@ -62,7 +64,7 @@ class News:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _listen(self, news: PubSub) -> None:
+    async def _listen(self, news: "PubSub") -> None:
         async with asyncio.timeout(max(1.0, self._heartbeat)):
             await news.subscribe(self._channel)
         while True:

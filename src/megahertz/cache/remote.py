@@ -13,9 +13,8 @@ import hashlib
 import logging
 import secrets
 import time
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from megahertz.backends import Redis, RedisCluster, Script
 from megahertz.cache.news import News
 from megahertz.cache.stored import ABSENT, GONE, Stored, unpacked
 from megahertz.errors import (
@@ -26,6 +25,9 @@ from megahertz.errors import (
     Overloaded,
     ReplyError,
 )
+
+if TYPE_CHECKING:
+    from megahertz.backends import Redis, RedisCluster, Script
 
 log = logging.getLogger("megahertz")
 
@@ -85,7 +87,7 @@ class Remote:
 
     def __init__(
         self,
-        redis: Redis | RedisCluster,
+        redis: "Redis | RedisCluster",
         *,
         prefix: str = "cache:",
         timeout: float = 0.25,
@@ -94,8 +96,9 @@ class Remote:
     ) -> None:
         if min(timeout, rest, heartbeat) <= 0:
             raise BadSettings(f"Remote({timeout=}, {rest=}, {heartbeat=}): all above 0")
-        if isinstance(redis, RedisCluster) and redis.read_from != "master":
-            raise BadSettings(f"Remote: RedisCluster(read_from={redis.read_from!r}) may be behind")
+        read_from = getattr(redis, "read_from", "master")  # a RedisCluster's
+        if read_from != "master":
+            raise BadSettings(f"Remote: RedisCluster({read_from=}) may be behind")
         self._redis, self._prefix, self._timeout, self._rest = redis, prefix, timeout, rest
         self._me = ""
         self._channel = f"{prefix}news"
@@ -108,7 +111,7 @@ class Remote:
         self._away_until = self._quiet_until = 0.0
         self._fill, self._change, self._release = map(self.script, (_FILL, _CHANGE, _RELEASE))
 
-    def script(self, text: str) -> Script:
+    def script(self, text: str) -> "Script":
         """One for `run`."""
         return self._redis.register_script(text)
 
@@ -194,7 +197,7 @@ class Remote:
         """Others may load it; nothing happens where they have the lease by now."""
         await self.run(self._release, self._lock(wire), (owner,), repeat=True)
 
-    async def run(self, script: Script, key: str, words: tuple[Any, ...], *, repeat: bool) -> Any:
+    async def run(self, script: "Script", key: str, words: tuple[Any, ...], *, repeat: bool) -> Any:
         """What a script of one key gives, by its SHA-1 once the server knows it."""
         rest = (1, key, *words)
         try:

@@ -12,18 +12,15 @@ revoked does not come back by a request that began before. A token is a secret o
 """
 
 import math
-import secrets
 from collections.abc import Collection, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from megahertz.cache.flights import Flight, Flights
 from megahertz.cache.lru import LRU
 from megahertz.cache.remote import Remote
+from megahertz.cache.session_store import Fields
 from megahertz.clock import Clock
 from megahertz.errors import BadSettings
-
-Fields = dict[str, bytes]
-"""Names, and the encodings of their values."""
 
 TTL: Final = 1800.0
 """Seconds that a session lives unused; OWASP's session management cheat sheet: 15 to 30 minutes."""
@@ -53,29 +50,6 @@ _REVOKE = """
 redis.call('PUBLISH', ARGV[1], ARGV[2])
 return redis.call('DEL', KEYS[1])
 """
-
-
-def new_token() -> str:
-    """256 bits that nobody guesses, for a URL or a cookie."""
-    return secrets.token_urlsafe(32)
-
-
-class SessionStore(Protocol):
-    """Where sessions are."""
-
-    async def load(self, token: str) -> Fields | None:
-        """What a session has; None: there is none. Its time begins anew."""
-        ...
-
-    async def save(
-        self, token: str, changed: Mapping[str, bytes], removed: Collection[str], *, new: bool
-    ) -> bool:
-        """Changes it; False where it is not `new` and was revoked meanwhile."""
-        ...
-
-    async def revoke(self, token: str) -> None:
-        """Ends it everywhere."""
-        ...
 
 
 class MemorySessions:

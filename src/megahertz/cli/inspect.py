@@ -4,9 +4,13 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from megahertz.engine import Inspector, Question, Server
-from megahertz.observe import Span, Worker, kept, profile
+from megahertz.observe import Span, Worker, kept
+
+if TYPE_CHECKING:
+    from megahertz.observe import profile
 
 
 @contextmanager
@@ -17,11 +21,15 @@ def inspected(server: Server) -> Iterator[None]:
     def trace(question: Question) -> list[Span]:
         return kept(str(question.given["id"]))
 
-    def record(question: Question) -> profile.Recording:
+    def record(question: Question) -> "profile.Recording":
+        from megahertz.observe import profile  # for whom nobody looks at it is never imported
+
         recorder = profile.Recorder(worker, rate=int(question.given["rate"]))
         return recorder.record(float(question.given["seconds"]), question.gone)
 
-    def heap(question: Question) -> profile.Recording:
+    def heap(question: Question) -> "profile.Recording":
+        from megahertz.observe import profile
+
         seconds = float(question.given["seconds"])
         return profile.Recording(
             pid=worker.pid,

@@ -1,9 +1,10 @@
 """Applications: routes, parameters, requests, responses."""
 
+from typing import TYPE_CHECKING
+
 from megahertz.http.app import App
 from megahertz.http.asgi import AsgiHost
 from megahertz.http.background import Background, BackgroundStatistics, BackgroundTasks
-from megahertz.http.client import Client, ClientResponse, ClientStatistics, StreamedResponse
 from megahertz.http.compress import Compress
 from megahertz.http.cors import CORS
 from megahertz.http.declared import Declared
@@ -32,6 +33,14 @@ from megahertz.http.sessions import SessionMiddleware, Sessions
 from megahertz.http.stream import StreamingResponse
 from megahertz.http.threads import Threads, ThreadStatistics
 from megahertz.http.websocket import WebSocket
+from megahertz.lazy import door
+
+if TYPE_CHECKING:
+    from megahertz.http.client import Client, ClientResponse, ClientStatistics, StreamedResponse
+else:
+    __getattr__, __dir__ = door(
+        __name__, client="Client ClientResponse ClientStatistics StreamedResponse"
+    )
 
 __all__ = [
     "CORS",

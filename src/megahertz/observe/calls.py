@@ -5,13 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from megahertz.observe.in_use import open_telemetry
 from megahertz.observe.propagate import Carrier, Format, inject
 from megahertz.observe.secrets import SECRETS
-
-try:
-    from opentelemetry import trace
-except ImportError:  # the extra `megahertz[otel]`
-    trace = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -33,12 +29,13 @@ def calling(
         headers: changed in place, as `inject` does.
         formats: as of `inject`.
     """
-    if trace is None or not trace.get_current_span().is_recording():
+    otel = open_telemetry()
+    if otel is None or not otel.trace.get_current_span().is_recording():
         inject(headers, formats=formats)
         yield None
         return
-    tracer = trace.get_tracer("megahertz")
-    with tracer.start_as_current_span(method, kind=trace.SpanKind.CLIENT) as span:
+    tracer = otel.trace.get_tracer("megahertz")
+    with tracer.start_as_current_span(method, kind=otel.trace.SpanKind.CLIENT) as span:
         span.set_attributes(_attributes(method, url))
         inject(headers, formats=formats)
         yield span

@@ -12,7 +12,7 @@ import atexit
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType
@@ -31,6 +31,7 @@ from megahertz.engine import (
 )
 from megahertz.errors import BadSettings
 from megahertz.observe.current import CURRENT
+from megahertz.observe.in_use import open_telemetry
 from megahertz.observe.lines import Record, console_line, json_line
 from megahertz.observe.outcome import GONE, Done, ended, refused, status_of
 from megahertz.observe.ring import CAPACITY, LEVELS
@@ -397,21 +398,9 @@ def _exception(given: Any) -> BaseException | None:
     return sys.exc_info()[1] if given else None
 
 
-def _no_span() -> str | None:
-    return None
-
-
-def _span_finder() -> Callable[[], str | None]:
-    try:
-        from opentelemetry import trace
-    except ImportError:  # the extra `megahertz[otel]`
-        return _no_span
-
-    def find() -> str | None:
-        context = trace.get_current_span().get_span_context()
-        return f"{context.span_id:016x}" if context.is_valid else None
-
-    return find
-
-
-_span = _span_finder()
+def _span() -> str | None:
+    otel = open_telemetry()
+    if otel is None:
+        return None
+    context = otel.trace.get_current_span().get_span_context()
+    return f"{context.span_id:016x}" if context.is_valid else None

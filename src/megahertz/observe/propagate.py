@@ -17,14 +17,7 @@ from megahertz.context import deadline as remaining
 from megahertz.engine import TraceContext, TraceSource
 from megahertz.errors import BadSettings, DeadlineExceeded, RemoteProtocolError
 from megahertz.observe.current import CURRENT
-
-try:
-    from opentelemetry import context as api_context
-    from opentelemetry import trace as api_trace
-
-    from megahertz.observe import otel
-except ImportError:  # the extra `megahertz[otel]`: traces are carried without it
-    otel = None  # type: ignore[assignment]
+from megahertz.observe.in_use import installed, open_telemetry
 
 Format = Literal["w3c", "b3", "b3multi"]
 Carrier = MutableMapping[Any, Any] | list[Any]
@@ -165,17 +158,19 @@ def _within(found: TraceContext | None) -> Iterator[TraceContext | None]:
         yield None
         return
     token = CURRENT.set(found)
-    ours = None if otel is None else api_context.attach(otel.parent_context(found))
+    otel = installed()
+    ours = None if otel is None else otel.context.attach(otel.parent_context(found))
     try:
         yield found
     finally:
         CURRENT.reset(token)
         if ours is not None:
-            api_context.detach(ours)
+            otel.context.detach(ours)
 
 
 def _outgoing() -> _Outgoing | None:
-    span = None if otel is None else api_trace.get_current_span()
+    otel = open_telemetry()
+    span = None if otel is None else otel.trace.get_current_span()
     if span is not None and not isinstance(span, otel.Unrecorded):
         context = span.get_span_context()
         if context.is_valid:

@@ -16,6 +16,7 @@ from megahertz.engine import Endpoint, Exchange, Failed, Route, TraceSource, Unh
 from megahertz.errors import BadSettings
 from megahertz.observe.collector import exporter_of, missing
 from megahertz.observe.current import CURRENT
+from megahertz.observe.in_use import installed
 from megahertz.observe.kept import KEPT, Kept
 from megahertz.observe.secrets import Secrets
 
@@ -86,7 +87,8 @@ class Tracing:
         if keep != 0 and hasattr(provider, "add_span_processor"):
             provider.add_span_processor(Kept(keep or KEPT))
         self._spans = None if provider is None else _spans(provider, Secrets(secrets))
-        self._attach = _attach()
+        otel = installed()
+        self._attach = None if otel is None else otel.attach_unrecorded
 
     def observe(self, route: Route, failed: Failed) -> Endpoint:
         """The route's endpoint with its trace around it."""
@@ -147,14 +149,6 @@ class Tracing:
         except TimeoutError:
             return False
         return True
-
-
-def _attach() -> Any:
-    try:
-        from megahertz.observe import otel
-    except ImportError:
-        return None
-    return otel.attach_unrecorded
 
 
 def _spans(provider: Any, secrets: Secrets) -> Any:

@@ -7,12 +7,7 @@ from typing import Any, Final
 from megahertz.context import BUDGET_HEADER, DEADLINE
 from megahertz.errors import DeadlineExceeded
 from megahertz.http.client.lines import Lines
-from megahertz.observe import current, inject
-
-try:
-    from opentelemetry import trace
-except ImportError:  # the extra `megahertz[otel]`
-    trace = None  # type: ignore[assignment]
+from megahertz.observe import current, inject, open_telemetry
 
 NOTHING: Final[Lines] = []
 
@@ -43,7 +38,8 @@ def going(timeout: float | None, *, traced: bool = False) -> Lines:
 
 def recording() -> bool:
     """Whether the request at hand, or whatever else calls, is recorded."""
-    return trace is not None and trace.get_current_span().is_recording()
+    otel = open_telemetry()
+    return otel is not None and otel.trace.get_current_span().is_recording()
 
 
 def tell(span: Any, status: int) -> None:
@@ -52,11 +48,12 @@ def tell(span: Any, status: int) -> None:
     span.set_attribute("http.response.status_code", status)
     if status >= 400:
         span.set_attribute("error.type", str(status))
-        span.set_status(trace.StatusCode.ERROR)
+        span.set_status(open_telemetry().trace.StatusCode.ERROR)
 
 
 def _in_span() -> bool:
-    return trace is not None and trace.get_current_span() is not trace.INVALID_SPAN
+    otel = open_telemetry()
+    return otel is not None and otel.trace.get_current_span() is not otel.trace.INVALID_SPAN
 
 
 def _milliseconds(end: float, timeout: float | None) -> str:
