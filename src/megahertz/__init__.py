@@ -31,7 +31,6 @@ from megahertz.http import (
     JSONResponse,
     Path,
     Query,
-    RelayResponse,
     Request,
     Response,
     Rooms,
@@ -46,9 +45,9 @@ from megahertz.http import (
 from megahertz.lazy import door
 
 if TYPE_CHECKING:
-    from megahertz.http import Client
+    from megahertz.http import Client, RelayResponse
 else:
-    __getattr__, __dir__ = door(__name__, http="Client")
+    __getattr__, __dir__ = door(__name__, http="Client RelayResponse")
 
 __all__ = [
     "CORS",

@@ -16,7 +16,6 @@ from megahertz.http.metrics import metrics_of
 from megahertz.http.overview import Overview, scene
 from megahertz.http.params import Body, Cookie, Depends, Header, Path, Query
 from megahertz.http.problems import is_chosen, title
-from megahertz.http.relay import RelayResponse
 from megahertz.http.request import Address, Request
 from megahertz.http.response import (
     HTMLResponse,
@@ -37,9 +36,12 @@ from megahertz.lazy import door
 
 if TYPE_CHECKING:
     from megahertz.http.client import Client, ClientResponse, ClientStatistics, StreamedResponse
+    from megahertz.http.relay import RelayResponse
 else:
     __getattr__, __dir__ = door(
-        __name__, client="Client ClientResponse ClientStatistics StreamedResponse"
+        __name__,
+        client="Client ClientResponse ClientStatistics StreamedResponse",
+        relay="RelayResponse",
     )
 
 __all__ = [
