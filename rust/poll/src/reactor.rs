@@ -216,7 +216,8 @@ impl Reactor {
     }
 
     /// Asks the kernel what is ready, without waiting; [`Reactor::next_event`] then tells it.
-    pub fn turn(&mut self) {
+    /// Gives how many descriptors were.
+    pub fn turn(&mut self) -> usize {
         let mut space = [const { MaybeUninit::<Ready>::uninit() }; BATCH];
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let found = epoll::wait(&self.set, &mut space[..], Some(&zero));
@@ -225,7 +226,8 @@ impl Reactor {
         self.ready.extend(again.into_iter().map(|token| (token, EventFlags::IN)));
         let rested = std::mem::take(&mut self.rested);
         self.ready.extend(rested.into_iter().map(|token| (token, EventFlags::OUT)));
-        for event in found.map_or(&[][..], |(found, _)| &*found) {
+        let found = found.map_or(&[][..], |(found, _)| &*found);
+        for event in found {
             match event.data.u64() {
                 TIMER => self.expire(),
                 data if data & LISTENER != 0 => self.accept((data & !LISTENER) as usize),
@@ -235,6 +237,7 @@ impl Reactor {
                 }
             }
         }
+        found.len()
     }
 
     /// The next thing to act on; `None` ends the batch.
