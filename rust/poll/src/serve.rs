@@ -92,6 +92,10 @@ impl Reactor {
     }
 
     pub(crate) fn read(&mut self, token: Token) {
+        if self.shared.len() < READ_BYTES {
+            // What TLS made of the last read; to fill it up with zeros is work.
+            std::mem::swap(&mut self.shared, &mut self.plain);
+        }
         let mut shared = std::mem::take(&mut self.shared);
         shared.resize(READ_BYTES, 0);
         let conn = &mut self.conns[token.index as usize];
