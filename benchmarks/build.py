@@ -1,9 +1,12 @@
 """Peers are built here, from pinned sources, into a folder that git ignores."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -38,14 +41,32 @@ def python(name: str) -> str:
     """A command of the venv of the Python servers, which is made first where it is not there."""
     wanted = PEERS / "python/requirements.txt"
     stamp = CACHE / "peers/built"
-    state = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()
+    base = interpreter()
+    state = hashlib.sha256(wanted.read_bytes() + f"{base} {_abi(base)}".encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != state:
         CACHE.mkdir(exist_ok=True)
-        run(sys.executable, "-m", "venv", "--clear", str(CACHE / "peers"))
-        pip = [str(PYTHON / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
-        run(*pip, "-r", str(wanted))
+        # Debian's has no pip for a venv without another package: ours installs into it.
+        run(base, "-m", "venv", "--clear", "--without-pip", str(CACHE / "peers"))
+        pip = [sys.executable, "-m", "pip", "--python", str(PYTHON / "python")]
+        run(*pip, "install", "--quiet", "--no-deps", "-r", str(wanted))
         stamp.write_text(state)
     return str(PYTHON / name)
+
+
+def interpreter() -> str:
+    """What all Python servers run on: ours, if it was built with profile-guided optimisation.
+
+    pyenv's is not, unless it is told to; Debian's and the container images' are, so where ours is
+    not, it is the distribution's of the same version, if that is here.
+    """
+    theirs, flags = "/usr/bin/python3", sysconfig.get_config_var("CONFIG_ARGS") or ""
+    plain = "--enable-optimizations" not in flags
+    return theirs if plain and _abi(theirs) == _abi(sys.executable) else sys.executable
+
+
+def _abi(executable: str) -> str:
+    """Two that have the same load the same native modules."""
+    return says(executable, "-c", "import sysconfig; print(sysconfig.get_config_var('SOABI'))")
 
 
 def tool(name: str, need: str) -> str:
@@ -60,13 +81,27 @@ def tool(name: str, need: str) -> str:
     return found
 
 
-def run(*command: str, cwd: Path | None = None) -> None:
-    """Runs a build.
+def run(
+    *command: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    text: str = "",
+) -> None:
+    """Runs a build, or another program, to its end.
+
+    Args:
+        command: words.
+        cwd: the folder it runs in.
+        environment: added to ours.
+        text: its input.
 
     Raises:
         Missing: it failed; says how.
     """
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    surroundings = os.environ | (environment or {})
+    done = subprocess.run(
+        command, cwd=cwd, env=surroundings, input=text, capture_output=True, text=True
+    )
     if done.returncode:
         raise Missing(f"{Path(command[0]).name} failed: {done.stderr.strip()[-400:]}")
 
@@ -98,12 +133,19 @@ def package(*names: str) -> str:
         for line in (PEERS / "python/requirements.txt").read_text().splitlines()
         if "==" in line
     )
-    return ", ".join([*(f"{name} {pinned[name]}" for name in names), python_version()])
+    release = says(interpreter(), "--version").removeprefix("Python ")
+    return ", ".join([*(f"{name} {pinned[name]}" for name in names), f"CPython {release}"])
 
 
 def is_release() -> bool:
     """Whether the native module is what users get; `make install` leaves the mark."""
     return (Path(sys.prefix) / ".native-release").exists()
+
+
+def guided() -> str:
+    """How the native module was optimised, to follow its version."""
+    said = (Path(sys.prefix) / ".native-release").read_text().strip() if is_release() else ""
+    return f", {said}" if said else ""
 
 
 def python_version() -> str:

@@ -112,14 +112,19 @@ def servers(stack: ExitStack, authority: trustme.CA) -> dict[str | None, Server]
     for key in (None, "ECDSA", "RSA"):
         options: list[str] = []
         if key:
-            issued = authority.issue_cert("localhost", key_type=trustme.KeyType[key])
-            chain, private = folder / f"{key}.pem", folder / f"{key}.key"
-            chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-            private.write_bytes(issued.private_key_pem.bytes())
-            options = ["--tls-cert", str(chain), "--tls-key", str(private)]
+            options = tls_options(authority, key, folder)
         peer = Peer(f"ours {key}", _command(options))
         found[key] = stack.enter_context(started(peer, {}))
     return found
+
+
+def tls_options(authority: trustme.CA, key: str, folder: Path) -> list[str]:
+    """What has `mhz run` serve TLS with a certificate of that kind of key, written to `folder`."""
+    issued = authority.issue_cert("localhost", key_type=trustme.KeyType[key])
+    chain, private = folder / f"{key}.pem", folder / f"{key}.key"
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    private.write_bytes(issued.private_key_pem.bytes())
+    return ["--tls-cert", str(chain), "--tls-key", str(private)]
 
 
 def _command(options: Sequence[str]) -> Callable[[], list[str]]:

@@ -9,6 +9,7 @@ from benchmarks.build import (
     go,
     go_module,
     go_version,
+    guided,
     package,
     python,
     says,
@@ -153,7 +154,7 @@ def _ours(module: str, prefix: str, *versions: str) -> list[Peer]:
                 prefix + name,
                 lambda loop=loop: _mhz(module, loop),
                 {"PYTHONPATH": str(ROOT / "src")},
-                lambda packages=packages: package(*packages),
+                lambda packages=packages: package(*packages) + guided(),
             )
         )
     return found
