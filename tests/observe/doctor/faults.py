@@ -242,5 +242,7 @@ if __name__ == "__main__":
     run("ip", "link", "set", "lo", "up")
     with HELD:
         facts = globals()[sys.argv[1]]()
-    found = [[it.check, it.severity.name, it.evidence] for it in examine(facts)]
+    # How this Python was built is nothing that was broken here.
+    findings = [it for it in examine(facts) if it.check != "unprofiled"]
+    found = [[it.check, it.severity.name, it.evidence] for it in findings]
     print(json.dumps({"found": found, "notes": facts.notes}))

@@ -135,6 +135,8 @@ class Facts:
         sockets: of TCP, at the second look.
         processes: that serve the port; empty without one.
         nodes: pages of each memory node that were allocated for a processor of another, and all.
+        interpreters: files of CPython that serve the port, without one that of this process; with
+            the options that each was compiled with, where it tells.
         notes: what could not be looked at, and why.
     """
 
@@ -146,6 +148,7 @@ class Facts:
     sockets: Sequence[Socket] = ()
     processes: Sequence[Process] = ()
     nodes: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    interpreters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def setting(self, name: str, default: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from megahertz.observe.doctor import diag, reading
+from megahertz.observe.doctor import diag, interpreter, reading
 from megahertz.observe.doctor.facts import Cgroup, Facts, Process, Socket, State
 
 SETTINGS = (
@@ -60,6 +60,7 @@ class Machine:
             sockets=sockets,
             processes=[self._process(pid, groups[pid]) for pid in pids],
             nodes=dict(self._nodes()),
+            interpreters=dict(self._interpreters(["self"] if port is None else pids)),
             notes=tuple(notes),
         )
 
@@ -111,6 +112,15 @@ class Machine:
             inodes=self._inodes(pid),
             cgroup=_grown(before, self._throttling(pid)),
         )
+
+    def _interpreters(self, pids: Iterable[int | str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """By the process: a container's have files of their own."""
+        seen: set[str] = set()
+        for pid in pids:
+            path = interpreter.mapped(self.text(f"/proc/{pid}/maps"))
+            if path and path not in seen:
+                seen.add(path)
+                yield path, interpreter.options(self._root / f"proc/{pid}/root{path}")
 
     def _throttling(self, pid: int) -> dict[str, tuple[int, int, float]]:
         """By the group: its own, and those above that limit it as well."""
