@@ -15,7 +15,7 @@ from megahertz.errors import (
     ReadError,
     StatusError,
 )
-from megahertz.govern import Breaker, Hedge, Retry, RetryBudget, Upstream
+from megahertz.govern import Breaker, Hedge, Retry, RetryBudget, Upstream, planes
 from megahertz.govern.balance import Group, Health, Instance, RoundRobin, canary, subset
 from tests.virtual import virtual
 
@@ -220,15 +220,51 @@ async def test_a_breaker_inside_a_call_is_its_callers():
 
 
 @virtual
-async def test_breakers_of_instances_that_are_gone_are_used_again():
-    """A plane forgets no name: a service whose instances come and go must not fill it."""
-    service, group = Service(), members("a")
-    upstream = Upstream(group, breaker=Breaker())
-    for number in range(50):
-        group.update([Instance(host=f"10.0.0.{number}", port=80)])
+async def test_an_instance_has_nothing_of_the_breaker_of_one_that_is_gone():
+    service, group = Service(a=ReadError("cut")), members("a")
+    upstream = Upstream(group, breaker=Breaker(1.0, 1, open=60.0))
+    with pytest.raises(ReadError):
+        await upstream.run(service)
+    with pytest.raises(BreakerOpen):
         await upstream.run(service)
 
-    assert upstream._made <= 2
+    group.update([Instance(host="b", port=80)])
+    assert await upstream.run(service) == "b"
+
+    (found,) = upstream.statistics().breakers.values()
+    assert (found.state, found.calls, found.failures) == ("closed", 1, 0)
+    assert (found.opened, found.refused) == (0, 0)
+
+
+@virtual
+async def test_a_call_that_ends_after_its_instance_says_nothing_of_the_next():
+    group, gone = members("a"), asyncio.Event()
+    upstream = Upstream(group, breaker=Breaker(1.0, 1, open=60.0))
+
+    async def call(instance):
+        if instance.host == "a":
+            await gone.wait()
+            raise ReadError("cut")
+
+    late = asyncio.create_task(upstream.run(call))
+    await asyncio.sleep(0)
+    group.update([Instance(host="b", port=80)])
+    await upstream.run(call)
+    gone.set()
+    with pytest.raises(ReadError):
+        await late
+
+    assert [it.state for it in upstream.statistics().breakers.values()] == ["closed"]
+
+
+def test_breakers_that_come_and_go_fill_no_plane():
+    """It has room for 8,192 names, and forgets none."""
+    pattern = Breaker()
+    for _ in range(3 * planes.ROOM):
+        breaker = pattern.sibling()
+
+    assert breaker.statistics().state == "closed"
+    assert len({breaker.name, pattern.sibling().name, pattern.name}) == 3
 
 
 def test_no_time_for_a_try_is_refused():

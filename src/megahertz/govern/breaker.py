@@ -132,11 +132,13 @@ class Breaker(Block):
     def _rule(self) -> dict[str, float]:
         return {"failures": self.failures}
 
-    def sibling(self, number: int) -> Self:
-        """Another one with the same rules, which counts by itself, in this process."""
+    def sibling(self) -> Self:
+        """Another one with the same rules, which counts by itself, in this process, and leaves
+        nothing behind."""
         found = copy(self)
-        found._own, found._inside = None, {}
-        found.name, found.scope = f"{self.name} {number}", "worker"
+        plane, number = planes.passing()
+        found.name, found.scope, found._inside = f"{self.name} {number}", "worker", {}
+        found._own = found.cell(plane, found.name)
         return found
 
     def join(self, plane: Plane) -> None:

@@ -76,8 +76,6 @@ class Upstream:
         self.group, self.per_try, self.probe = group, per_try, probe
         self._retry, self._hedge, self._pattern = retry, hedge, breaker
         self._breakers: dict[str, Breaker] = {}
-        self._spare: list[Breaker] = []
-        self._made = 0
 
     async def run(
         self,
@@ -148,19 +146,11 @@ class Upstream:
             return None
         found = self._breakers.get(name)
         if found is None:
-            found = self._breakers[name] = self._fresh()
+            # One that is new is the occasion to forget those of instances that are gone.
+            for gone in self._breakers.keys() - {it.name for it in self.group.instances}:
+                del self._breakers[gone]
+            found = self._breakers[name] = self._pattern.sibling()
         return found
-
-    def _fresh(self) -> Breaker:
-        """One that an instance had which is gone, as a plane forgets no name; or a new one."""
-        assert self._pattern is not None
-        known = {instance.name for instance in self.group.instances}
-        for name in self._breakers.keys() - known:
-            self._spare.append(self._breakers.pop(name))
-        if self._spare:
-            return self._spare.pop()
-        self._made += 1
-        return self._pattern.sibling(self._made)
 
     def statistics(self) -> UpstreamStatistics:
         """A snapshot."""
