@@ -59,7 +59,7 @@ def test_the_library_is_the_interpreter_where_there_is_one():
 
 def test_of_a_process_its_own_files_are_looked_at(tmp_path):
     """In a container they are others than here."""
-    library = tmp_path / "proc/self/root/usr/lib/libpython3.12.so.1.0"
+    library = tmp_path / "proc/self/root" / "usr/lib/libpython3.12.so.1.0"
     library.parent.mkdir(parents=True)
     library.write_bytes(compiled(LATER))
     (tmp_path / "proc/self/maps").write_text("0-1 r-xp 0 0:0 7 /usr/lib/libpython3.12.so.1.0\n")
