@@ -1,7 +1,10 @@
 """Answers of another server, passed on: real sockets, both ends in the test's hands."""
 
 import asyncio
+import contextlib
+import fcntl
 import gzip
+import os
 import socket
 import ssl
 from contextlib import AsyncExitStack
@@ -176,12 +179,8 @@ async def test_a_slow_reader_makes_the_upstream_wait():
         asked = await site.heard()
         asked.writer.write(sized(count))
         asked.writer.write(bytes(count))
-        seen = -1
-        while site.client.statistics().pool.bytes_in != seen:
-            seen = site.client.statistics().pool.bytes_in
-            for _ in range(50):
-                await asyncio.sleep(0)
-        assert seen < count // 2
+        await settled(site)
+        assert site.client.statistics().pool.bytes_in < count // 2
         assert len((await reply(peer)).body) == count
         assert site.client.statistics().pool.idle == 1
 
@@ -363,3 +362,54 @@ async def test_under_another_asgi_server():
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             assert (await client.get("/")).text == "half" * 10_000
+
+
+def pipes() -> set[str]:
+    """Those of this process that were made for relays."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            where = os.readlink(f"/proc/self/fd/{name}")
+            if where.startswith("pipe:") and fcntl.fcntl(int(name), fcntl.F_GETPIPE_SZ) == 1 << 20:
+                found.add(where)
+    return found
+
+
+async def test_much_of_a_known_length_goes_through_a_pipe_of_the_kernels():
+    body, before = content(4 << 20), pipes()
+    async with relaying() as site:
+        peer = await site.peer()
+        for _ in range(3):
+            await peer.send(GET)
+            asked = await site.heard()
+            asked.writer.write(sized(len(body)) + body)
+            assert (await reply(peer)).body == body
+        assert len(pipes() - before) in (1, 2)  # kept for the next
+
+
+async def test_slow_readers_hold_no_more_pipes_than_there_may_be():
+    body, before = content(8 << 20), pipes()
+    async with relaying() as site:
+        asking = []
+        for _ in range(24):
+            peer = await site.peer(limit=1024)
+            await peer.send(GET)
+            asked = await site.heard()
+            asked.writer.write(sized(len(body)) + body)
+            asking.append(peer)
+        await settled(site)
+        assert 0 < len(pipes() - before) <= 16
+        for peer in asking[::2]:
+            peer.reset()
+        for peer in asking[1::2]:
+            assert (await reply(peer)).body == body
+        assert len(pipes() - before) <= 8
+
+
+async def settled(site) -> None:
+    """Nothing more comes from the upstream by itself."""
+    seen = -1
+    while site.client.statistics().pool.bytes_in != seen:
+        seen = site.client.statistics().pool.bytes_in
+        for _ in range(50):
+            await asyncio.sleep(0)

@@ -22,6 +22,7 @@ mod many;
 mod place;
 mod relay;
 mod request;
+mod splice;
 mod stream;
 
 pub use answer::ClientAnswer;

@@ -220,6 +220,12 @@ impl Links {
         Ok(())
     }
 
+    /// Its descriptor, where what comes by it is what the peer has said.
+    pub fn plain(&self, key: LinkKey) -> Option<BorrowedFd<'_>> {
+        let (epoch, connection) = self.places.get(key.index as usize)?;
+        connection.as_ref().filter(|_| *epoch == key.epoch)?.plain()
+    }
+
     /// The protocol that was agreed on beside TLS (ALPN).
     pub fn protocol(&self, key: LinkKey) -> Option<&[u8]> {
         let (epoch, connection) = self.places.get(key.index as usize)?;

@@ -1,4 +1,5 @@
 //! What a connection has yet to send.
+use crate::splice::{Conduit, Conduits};
 use rustix::fd::OwnedFd;
 use rustix::fs::sendfile;
 use rustix::io::Errno;
@@ -37,6 +38,7 @@ enum Piece {
     Own(Vec<u8>),
     Shared(Shared),
     File(Slice),
+    Pipe(Conduit),
 }
 
 impl Piece {
@@ -45,15 +47,21 @@ impl Piece {
         match self {
             Piece::Own(bytes) => bytes,
             Piece::Shared(bytes) => (**bytes).as_ref(),
-            Piece::File(_) => &[],
+            Piece::File(_) | Piece::Pipe(_) => &[],
         }
     }
 
     fn len(&self) -> usize {
         match self {
             Piece::File(slice) => slice.len,
+            Piece::Pipe(conduit) => conduit.len(),
             other => other.bytes().len(),
         }
+    }
+
+    /// Whether the kernel has its bytes, and sends them one piece a call.
+    fn is_kernels(&self) -> bool {
+        matches!(self, Piece::File(_) | Piece::Pipe(_))
     }
 }
 
@@ -66,19 +74,22 @@ pub struct Progress {
     pub rests: bool,
 }
 
-/// Buffers that wait for the next answer.
+/// Buffers and pipes that wait for the next answer.
 #[derive(Default)]
-pub struct Spares(Vec<Vec<u8>>);
+pub struct Spares {
+    buffers: Vec<Vec<u8>>,
+    pub pipes: Conduits,
+}
 
 impl Spares {
     fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_default()
+        self.buffers.pop().unwrap_or_default()
     }
 
     fn give(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES {
+        if self.buffers.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES {
             buffer.clear();
-            self.0.push(buffer);
+            self.buffers.push(buffer);
         }
     }
 }
@@ -121,6 +132,11 @@ impl Outbox {
     /// Appends a range of a file; nothing of it is read yet.
     pub fn attach(&mut self, slice: Slice) {
         self.push(Piece::File(slice));
+    }
+
+    /// Appends what is in a pipe.
+    pub fn conduct(&mut self, conduit: Conduit) {
+        self.push(Piece::Pipe(conduit));
     }
 
     fn push(&mut self, piece: Piece) {
@@ -179,6 +195,7 @@ impl Outbox {
                     files += taken.unwrap_or(0);
                     taken
                 }
+                Some(Piece::Pipe(conduit)) => conduit.send(fd),
                 Some(_) => self.gather(fd),
             };
             match result {
@@ -219,7 +236,7 @@ impl Outbox {
     /// Everything up to the next file in one call; the kernel waits with a segment that a file
     /// would fill.
     fn gather(&self, fd: &OwnedFd) -> Result<usize, Errno> {
-        let whole = self.pieces.iter().take_while(|piece| !matches!(piece, Piece::File(_)));
+        let whole = self.pieces.iter().take_while(|piece| !piece.is_kernels());
         let count = whole.clone().count();
         let file = count < self.pieces.len();
         let tail = (!file).then_some(&self.tail[..]);
@@ -238,18 +255,27 @@ impl Outbox {
         while let Some(piece) = self.pieces.front_mut() {
             let size = piece.len();
             if self.sent < size {
-                if let Piece::File(slice) = piece {
-                    slice.at += self.sent as u64;
-                    slice.len -= self.sent;
-                    self.whole -= self.sent;
-                    self.sent = 0;
+                match piece {
+                    Piece::File(slice) => {
+                        slice.at += self.sent as u64;
+                        slice.len -= self.sent;
+                    }
+                    Piece::Pipe(conduit) => conduit.forget(self.sent),
+                    _ => return,
                 }
+                self.whole -= self.sent;
+                self.sent = 0;
                 return;
             }
             self.sent -= size;
             self.whole -= size;
-            if let Some(Piece::Own(buffer)) = self.pieces.pop_front() {
-                spares.give(buffer);
+            match self.pieces.pop_front() {
+                Some(Piece::Own(buffer)) => spares.give(buffer),
+                Some(Piece::Pipe(mut conduit)) => {
+                    conduit.forget(size);
+                    spares.pipes.give(conduit);
+                }
+                _ => {}
             }
         }
         if self.sent == self.tail.len() {

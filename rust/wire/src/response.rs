@@ -219,6 +219,11 @@ impl Reader {
         }
     }
 
+    /// Octets of a body of known length that are to come; of any other, 0.
+    pub fn left(&self) -> u64 {
+        if let State::Length(left) = self.state { left } else { 0 }
+    }
+
     /// Passes over so many octets, as far as they are the body's and lie in it as they are; how
     /// many that was. Who asks has them already.
     pub fn pass(&mut self, count: usize) -> usize {

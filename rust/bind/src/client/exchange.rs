@@ -216,7 +216,12 @@ impl ClientPool {
             let is_many = matches!(connection.stage, Stage::Many(_));
             let mut input = std::mem::take(&mut pool.input);
             input.clear();
-            let received = pool.links.borrow_mut(py).poll.receive(key, &mut input);
+            let moved = broke.is_none() && pool.splice(py, key);
+            let received = if moved {
+                Ok(())
+            } else {
+                pool.links.borrow_mut(py).poll.receive(key, &mut input)
+            };
             pool.counters.bytes_in += input.len() as u64;
             let loss = received.err().or(broke);
             let acted = if is_many {

@@ -18,11 +18,13 @@ use super::stream::Stream;
 use crate::exchange::Exchange;
 use crate::links::now;
 use crate::reply::Reply;
+use poll::Spliced;
 use poll::link::LinkKey;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use rustix::fd::BorrowedFd;
 
 /// Where a body is passed on to.
 pub struct Outlet {
@@ -55,6 +57,22 @@ impl Outlet {
             Some(false) if !self.held => {}
             Some(_) | None => self.news = self.news.or(Some(News::Engine)),
         }
+    }
+
+    /// Moves octets on that lie in a socket; how many, and why no more.
+    pub fn splice(
+        &mut self,
+        py: Python<'_>,
+        from: BorrowedFd<'_>,
+        most: usize,
+    ) -> (usize, Spliced) {
+        let (moved, why) = self.exchange.get().splice(py, from, most);
+        match why {
+            Spliced::Behind => (self.held, self.news) = (true, Some(News::Behind)),
+            Spliced::Gone => self.news = self.news.or(Some(News::Engine)),
+            Spliced::Enough | Spliced::Dry | Spliced::Read => {}
+        }
+        (moved, why)
     }
 
     /// Whether the server is to wait.

@@ -2,7 +2,9 @@
 use super::Exchange;
 use crate::answer;
 use crate::engine::{Engine, Wait};
+use poll::Spliced;
 use pyo3::prelude::*;
+use rustix::fd::BorrowedFd;
 use wire::reply;
 use wire::response::each_field;
 
@@ -16,6 +18,20 @@ impl Exchange {
         let mut engine = self.engine.borrow_mut(py);
         let unsent = engine.reactor.write(self.token, octets)?;
         Some(unsent > engine.high_water && engine.reactor.want_drain(self.token))
+    }
+
+    /// The same of octets that lie in a socket, where they need not be read; how many it were, and
+    /// why no more.
+    pub fn splice(&self, py: Python<'_>, from: BorrowedFd<'_>, most: usize) -> (usize, Spliced) {
+        if self.is_ended() {
+            return (0, Spliced::Gone);
+        }
+        let mut engine = self.engine.borrow_mut(py);
+        let (moved, why) = engine.reactor.splice(self.token, from, most);
+        if why == Spliced::Behind && !engine.reactor.want_drain(self.token) {
+            return (moved, Spliced::Enough);
+        }
+        (moved, why)
     }
 
     /// Whether what is written is not sent: a HEAD, a status without a body.

@@ -3,7 +3,7 @@ use super::tls::Peer;
 use super::{Address, Loss};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
@@ -59,6 +59,11 @@ impl Connection {
         self.tls = Some(Box::new(peer.session(SEALED)?));
         self.stage = Stage::Shaking;
         Ok(())
+    }
+
+    /// Its descriptor, where there is no TLS.
+    pub(super) fn plain(&self) -> Option<BorrowedFd<'_>> {
+        (self.tls.is_none() && self.stage == Stage::Open).then(|| self.fd.as_fd())
     }
 
     pub(super) fn protocol(&self) -> Option<&[u8]> {
