@@ -567,6 +567,28 @@ async def test_it_counts():
     assert found.upstream is None
 
 
+@pytest.mark.parametrize("options", [{}, {"timeout": 1}])
+@virtual
+async def test_a_call_runs_until_it_is_given_up(options):
+    entered = asyncio.Event()
+
+    async def silent():
+        entered.set()
+        await asyncio.Event().wait()
+
+    client = Client("http://a", pool=Scripted(lambda sent: silent()))
+    asking = asyncio.create_task(client.get("/", **options))
+    await entered.wait()
+    during = client.statistics()
+    asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    after = client.statistics()
+
+    assert (during.calls, during.failures, during.running) == (1, 0, 1)
+    assert (after.calls, after.failures, after.running) == (1, 1, 0)
+
+
 @virtual
 async def test_it_tells_metrics():
     client = Client("http://orders:8000", pool=Scripted(Came(), ConnectError("refused")))

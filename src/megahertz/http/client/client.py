@@ -224,8 +224,6 @@ class Client:
         if sender.propagate:
             fields = fields + going(timeout)
         sender.calls += 1
-        sender.running += 1
-        answer: Came | None = None
         try:
             answer = await sender.pool.send(
                 place.origin,
@@ -235,10 +233,10 @@ class Client:
                 b"" if method in ANTICIPATED else None,
                 timeout=timeout,
             )
-        finally:
-            sender.running -= 1
-            if answer is None:
-                sender.failures += 1
+        except BaseException:
+            sender.failures += 1
+            raise
+        sender.answers += 1
         self._keep_cookies(place, answer)
         return ClientResponse(answer, method, place.url, self._body_bytes)
 

@@ -2,7 +2,7 @@
 
 from megahertz.engine import Origin
 from megahertz.http.client.call import Call
-from megahertz.http.client.going import going, recording, tell
+from megahertz.http.client.going import NOTHING, going, recording, tell
 from megahertz.http.client.lines import Lines, over, without
 from megahertz.http.client.proxies import Proxies
 from megahertz.http.client.transport import Came, Transport
@@ -22,15 +22,20 @@ class Sender:
 
     Attributes:
         calls: that were begun.
-        failures: that ended without an answer.
-        running: under way.
+        answers: that came.
+        failures: calls that ended without one.
     """
 
-    __slots__ = ("calls", "failures", "pool", "propagate", "proxies", "running")
+    __slots__ = ("answers", "calls", "failures", "pool", "propagate", "proxies")
 
     def __init__(self, pool: Transport, proxies: Proxies, *, propagate: bool) -> None:
         self.pool, self.proxies, self.propagate = pool, proxies, propagate
-        self.calls = self.failures = self.running = 0
+        self.calls = self.answers = self.failures = 0
+
+    @property
+    def running(self) -> int:
+        """Calls under way."""
+        return self.calls - self.answers - self.failures
 
     async def send(
         self,
@@ -40,54 +45,56 @@ class Sender:
         *,
         stream: bool,
         server_name: str | None = None,
+        told: Lines | None = None,
     ) -> Came:
-        """The answer, whatever its status; inside a span where the caller is recorded."""
-        if not self.propagate:
-            return await self._sent(call, origin, call.fields, timeout, stream, server_name)
-        if not recording():
-            fields = over(call.fields, _for(call, going(timeout)))
-            return await self._sent(call, origin, fields, timeout, stream, server_name)
-        told: dict[str, str] = {}
-        with calling(call.method, call.place.url, told) as span:
-            extra = [*told.items(), *going(timeout, traced=True)]
-            fields = over(call.fields, _for(call, extra))
-            try:
-                answer = await self._sent(call, origin, fields, timeout, stream, server_name)
-            except Exception as error:
-                span.set_attribute("error.type", type(error).__qualname__)
-                raise
-            tell(span, answer.status)
-            return answer
+        """The answer, whatever its status; inside a span where the caller is recorded.
 
-    async def _sent(
-        self,
-        call: Call,
-        origin: Origin,
-        fields: Lines,
-        timeout: float | None,
-        stream: bool,
-        server_name: str | None,
-    ) -> Came:
+        Args:
+            told: what goes along, where that is known already.
+        """
+        if told is None:
+            if self.propagate and recording():
+                return await self._recorded(call, origin, timeout, stream, server_name)
+            told = going(timeout) if self.propagate else NOTHING
         self.calls += 1
-        self.running += 1
-        answer: Came | None = None
         try:
             answer = await self.pool.send(
                 origin,
                 call.method,
                 call.place.target,
-                fields,
+                over(call.fields, _for(call, told)),
                 call.content.body,
                 timeout=timeout,
                 stream=stream,
                 via=self.proxies.of(origin, named=server_name is not None),
                 server_name=server_name,
             )
-        finally:
-            self.running -= 1
-            if answer is None:
-                self.failures += 1
+        except BaseException:
+            self.failures += 1
+            raise
+        self.answers += 1
         return answer
+
+    async def _recorded(
+        self,
+        call: Call,
+        origin: Origin,
+        timeout: float | None,
+        stream: bool,
+        server_name: str | None,
+    ) -> Came:
+        trace: dict[str, str] = {}
+        with calling(call.method, call.place.url, trace) as span:
+            told = [*trace.items(), *going(timeout, traced=True)]
+            try:
+                answer = await self.send(
+                    call, origin, timeout, stream=stream, server_name=server_name, told=told
+                )
+            except Exception as error:
+                span.set_attribute("error.type", type(error).__qualname__)
+                raise
+            tell(span, answer.status)
+            return answer
 
 
 def _for(call: Call, fields: Lines) -> Lines:
