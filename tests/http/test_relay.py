@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import megahertz
 from megahertz import App, Compress, RelayResponse, Response, StreamingResponse, testing
-from megahertz.engine import ClientTlsConfig, Server, Tls
-from megahertz.errors import RemoteError
+from megahertz.engine import ClientTlsConfig, PoolSettings, Server, Tls
+from megahertz.errors import DeadlineExceeded, RemoteError
 from megahertz.settings import Limits
 from tests.engine.conftest import identity
 from tests.engine.streams import Client
@@ -73,6 +73,12 @@ async def test_one_of_unknown_length_is_chunked():
         end = b"2\r\nde\r\n0\r\n\r\n"
         await asked.say(end)
         assert await until(peer, b"0\r\n\r\n") == end
+
+
+async def test_a_client_of_http10_is_told_by_the_end():
+    async with relaying() as site:
+        peer, _ = await site.ask(GET.replace(b"1.1", b"1.0"), CHUNKED, b"3\r\nabc\r\n0\r\n\r\n")
+        assert (await peer.closed()).endswith(b"\r\n\r\nabc")
 
 
 async def test_one_that_ends_with_its_connection_is_whole():
@@ -277,8 +283,9 @@ async def test_from_a_server_that_speaks_tls():
         assert (await reply(peer)).body == body
 
 
-async def test_between_two_of_http2(tmp_path):
-    """Ours in front of ours, over TLS: neither end is HTTP/1.1, and the windows hold it back."""
+@pytest.mark.parametrize("http2", [True, False])
+async def test_between_two_by_tls(tmp_path, http2):
+    """Ours in front of ours; over HTTP/2 the windows hold it back."""
     authority, body = trustme.CA(), content(3 << 20)
     behind, front = App(), App()
 
@@ -291,12 +298,13 @@ async def test_between_two_of_http2(tmp_path):
         return StreamingResponse(pieces())
 
     tls = Tls(certificates=[identity(tmp_path, "localhost", ca=authority)])
-    trusted = ClientTlsConfig(trusted=authority.cert_pem.bytes())
+    trusted, pool = ClientTlsConfig(trusted=authority.cert_pem.bytes()), PoolSettings(http2=http2)
     socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     bases = [f"https://localhost:{sock.getsockname()[1]}" for sock in socks]
     async with AsyncExitStack() as stack:
         upstream, client = [
-            await stack.enter_async_context(megahertz.Client(base, tls=trusted)) for base in bases
+            await stack.enter_async_context(megahertz.Client(base, tls=trusted, settings=pool))
+            for base in bases
         ]
 
         @front.get("/relay")
@@ -307,7 +315,8 @@ async def test_between_two_of_http2(tmp_path):
             server = await stack.enter_async_context(Server(app, [sock], tls=tls))
             stack.push_async_callback(server.stop, 0.0, spread=0.0)
         answers = await asyncio.gather(*(client.get("/relay") for _ in range(4)))
-        assert all(answer.http_version == "HTTP/2" for answer in answers)
+        version = "HTTP/2" if http2 else "HTTP/1.1"
+        assert all(answer.http_version == version for answer in answers)
         assert all(answer.content == body for answer in answers)
 
 
@@ -362,6 +371,17 @@ async def test_under_another_asgi_server():
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             assert (await client.get("/")).text == "half" * 10_000
+
+
+async def test_under_another_asgi_server_silence_ends_it_as_well():
+    async with relaying(silence=0.05) as site:
+        transport = httpx.ASGITransport(site.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            asking = asyncio.ensure_future(client.get("/"))
+            await (await site.heard()).say(sized(10) + b"half")
+            with pytest.raises(DeadlineExceeded):
+                await asyncio.wait_for(asking, PATIENCE)
+        await site.upstream_closed()
 
 
 def pipes() -> set[str]:

@@ -504,6 +504,8 @@ impl Exchange {
     fn write(&self, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
         self.streaming()?;
         let mut engine = self.engine.borrow_mut(py);
+        // Perhaps the engine has had nothing to do for long: the peer's patience begins now.
+        engine.reactor.touch();
         match engine.reactor.write(self.token, data) {
             Some(unsent) if unsent > MOST_UNSENT => {
                 engine.reactor.abort(self.token);

@@ -284,21 +284,23 @@ impl ClientPool {
     /// Passes on what of a connection's input is a relayed body as it is, from where it lies; how
     /// much that was.
     pub(super) fn pass_through(&mut self, py: Python<'_>, key: LinkKey, input: &[u8]) -> usize {
-        let Some(connection) = self.connection(key) else { return 0 };
-        let ticket = match connection.flight() {
-            Some(flight) if flight.told && !input.is_empty() => flight.request.ticket,
-            _ => return 0,
-        };
-        let Some(stream) = self.streams.get_mut(&ticket) else { return 0 };
-        let Some(mut outlet) = stream.outlet.take() else { return 0 };
+        let Some(ticket) = self.relay_on(key).filter(|_| !input.is_empty()) else { return 0 };
         let passed = self.connection(key).map_or(0, |its| its.reader.pass(input.len()));
-        if passed > 0 {
+        if let Some(outlet) = self.outlet(ticket).filter(|_| passed > 0) {
             outlet.write(py, &input[..passed]);
         }
-        if let Some(stream) = self.streams.get_mut(&ticket) {
-            stream.outlet = Some(outlet);
-        }
         passed
+    }
+
+    /// The number of the relay that a connection of HTTP/1.1 is busy with.
+    pub(super) fn relay_on(&mut self, key: LinkKey) -> Option<u64> {
+        let flight = self.connection(key)?.flight().filter(|flight| flight.told)?;
+        let ticket = flight.request.ticket;
+        self.outlet(ticket).map(|_| ticket)
+    }
+
+    pub(super) fn outlet(&mut self, ticket: u64) -> Option<&mut Outlet> {
+        self.streams.get_mut(&ticket)?.outlet.as_mut()
     }
 
     /// What is under way there under that number.

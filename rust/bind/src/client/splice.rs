@@ -12,23 +12,16 @@ const WORTH: u64 = 128 * 1024;
 impl ClientPool {
     /// Moves what has come for a relay to its peer; whether there is nothing to be read then.
     pub(super) fn splice(&mut self, py: Python<'_>, key: LinkKey) -> bool {
-        let Some(connection) = self.connection(key) else { return false };
-        let (place, left) = (connection.place, connection.reader.left());
-        let ticket = match connection.flight() {
-            Some(flight) if flight.told && left >= WORTH => flight.request.ticket,
-            _ => return false,
-        };
-        if self.places[place].peer.is_some() {
+        let left = self.connection(key).map_or(0, |its| its.reader.left());
+        if left < WORTH {
             return false;
         }
-        let Some(outlet) = self.streams.get_mut(&ticket).and_then(|its| its.outlet.as_mut()) else {
-            return false;
-        };
-        let (moved, why) = {
-            let links = self.links.borrow(py);
-            let Some(from) = links.poll.plain(key) else { return false };
-            outlet.splice(py, from, usize::try_from(left).unwrap_or(usize::MAX))
-        };
+        let Some(ticket) = self.relay_on(key) else { return false };
+        let links = self.links.clone_ref(py);
+        let links = links.borrow(py);
+        let Some(from) = links.poll.plain(key) else { return false };
+        let Some(outlet) = self.outlet(ticket) else { return false };
+        let (moved, why) = outlet.splice(py, from, usize::try_from(left).unwrap_or(usize::MAX));
         self.counters.bytes_in += moved as u64;
         if let Some(connection) = self.connection(key) {
             connection.reader.pass(moved);

@@ -16,6 +16,8 @@ impl Exchange {
             return None;
         }
         let mut engine = self.engine.borrow_mut(py);
+        // Perhaps the engine has had nothing to do for long: the peer's patience begins now.
+        engine.reactor.touch();
         let unsent = engine.reactor.write(self.token, octets)?;
         Some(unsent > engine.high_water && engine.reactor.want_drain(self.token))
     }
@@ -27,6 +29,7 @@ impl Exchange {
             return (0, Spliced::Gone);
         }
         let mut engine = self.engine.borrow_mut(py);
+        engine.reactor.touch();
         let (moved, why) = engine.reactor.splice(self.token, from, most);
         if why == Spliced::Behind && !engine.reactor.want_drain(self.token) {
             return (moved, Spliced::Enough);
