@@ -274,6 +274,25 @@ async def done_callbacks_and_awaiting_the_task():
 
 
 @check
+async def a_callback_that_cannot_be_compared_leaves_all_where_they_are():
+    class Odd:
+        def __eq__(self, other):
+            raise ValueError("compared")
+
+        def __call__(self, task):
+            raise AssertionError("removed below")
+
+    task, odd, seen = asyncio.current_task(), Odd(), []
+    task.add_done_callback(odd)
+    task.add_done_callback(seen.append)
+    with pytest.raises(ValueError, match="compared"):
+        task.remove_done_callback(seen.append)
+    assert [known for known, _ in task._callbacks][-2:] == [odd, seen.append]
+    Odd.__eq__ = object.__eq__
+    assert task.remove_done_callback(odd) == task.remove_done_callback(seen.append) == 1
+
+
+@check
 async def async_generators():
     async def numbers():
         for number in range(3):

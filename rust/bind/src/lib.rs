@@ -8,6 +8,7 @@ mod admit;
 mod answer;
 mod attend;
 mod batch;
+mod callbacks;
 mod calls;
 mod client;
 mod conclude;

@@ -4,6 +4,7 @@
 //! It answers to what asyncio asks of a future (`_asyncio_future_blocking`, `add_done_callback`,
 //! `gather`, `shield`, `wait_for`), and to what `create_task` asks of a coroutine, since redis-py's
 //! commands are coroutines. A request's task that waits for it is stepped in place.
+use crate::callbacks::{self, Callbacks, Ends};
 use crate::calls::{self, Object};
 use crate::client::ClientPool;
 use crate::runtime::Runtime;
@@ -24,7 +25,7 @@ enum State {
 #[derive(Default)]
 struct Told {
     task: Option<Py<RequestTask>>,
-    callbacks: Vec<(Py<PyAny>, Py<PyAny>)>,
+    callbacks: Callbacks,
 }
 
 #[pyclass(weakref, module = "megahertz._core")]
@@ -103,9 +104,7 @@ impl Reply {
     fn tell(slf: &Bound<'_, Self>, told: Told, in_place: bool) -> PyResult<()> {
         let py = slf.py();
         let runtime = slf.borrow().runtime.clone_ref(py);
-        for (callback, context) in told.callbacks {
-            runtime.get().soon(callback.bind(py), Some(slf.as_any()), context.bind(py))?;
-        }
+        told.callbacks.tell(runtime.get(), slf.as_any())?;
         let Some(task) = told.task else { return Ok(()) };
         let task = task.bind(py);
         if in_place {
@@ -128,6 +127,20 @@ impl Reply {
                 Some(self.runtime.get().cancelled_error(py, message))
             }
         }
+    }
+}
+
+impl Ends for Reply {
+    fn has_ended(&self) -> bool {
+        !self.is_pending()
+    }
+
+    fn callbacks(&mut self) -> &mut Callbacks {
+        &mut self.told.callbacks
+    }
+
+    fn runtime(&self) -> &Py<Runtime> {
+        &self.runtime
     }
 }
 
@@ -197,32 +210,11 @@ impl Reply {
         callback: Py<PyAny>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let context = match context {
-            Some(context) => context,
-            None => calls::copy_context(py)?.unbind(),
-        };
-        if slf.borrow().is_pending() {
-            slf.borrow_mut().told.callbacks.push((callback, context));
-            return Ok(());
-        }
-        let runtime = slf.borrow().runtime.clone_ref(py);
-        runtime.get().soon(callback.bind(py), Some(slf.as_any()), context.bind(py))
+        callbacks::add(slf, callback, context)
     }
 
     fn remove_done_callback(slf: &Bound<'_, Self>, callback: Object<'_>) -> PyResult<usize> {
-        let callbacks = std::mem::take(&mut slf.borrow_mut().told.callbacks);
-        let before = callbacks.len();
-        let mut kept = vec![];
-        for (known, context) in callbacks {
-            // Runs Python: nothing is borrowed.
-            if !known.bind(slf.py()).eq(&callback)? {
-                kept.push((known, context));
-            }
-        }
-        let removed = before - kept.len();
-        slf.borrow_mut().told.callbacks.extend(kept);
-        Ok(removed)
+        callbacks::remove(slf, &callback)
     }
 
     fn __await__(slf: Py<Self>) -> Py<Self> {
@@ -286,11 +278,7 @@ impl Reply {
             visit.call(pool)?;
         }
         visit.call(&self.told.task)?;
-        for (callback, context) in &self.told.callbacks {
-            visit.call(callback)?;
-            visit.call(context)?;
-        }
-        Ok(())
+        self.told.callbacks.traverse(&visit)
     }
 
     fn __clear__(&mut self) {

@@ -16,6 +16,7 @@
 //! # Not equal to asyncio.Task
 //! `isinstance(task, asyncio.Task)` is False; `uncancel()` revokes a cancellation not yet delivered
 //! on every version (as 3.13 does); `all_tasks()` has it from its first suspension on.
+use crate::callbacks::{self, Callbacks, Ends};
 use crate::calls::{self, Object};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
@@ -79,7 +80,7 @@ impl Owner {
 struct Later {
     owner: Option<Owner>,
     waiter: Option<Py<PyAny>>,
-    callbacks: Vec<(Py<PyAny>, Py<PyAny>)>,
+    callbacks: Callbacks,
     result: Option<Py<PyAny>>,
     error: Option<PyErr>,
     message: Option<Py<PyAny>>,
@@ -149,6 +150,20 @@ impl RequestTask {
                 Err(error) => error,
             }
         })
+    }
+}
+
+impl Ends for RequestTask {
+    fn has_ended(&self) -> bool {
+        self.done()
+    }
+
+    fn callbacks(&mut self) -> &mut Callbacks {
+        &mut self.later().callbacks
+    }
+
+    fn runtime(&self) -> &Py<Runtime> {
+        &self.runtime
     }
 }
 
@@ -252,32 +267,11 @@ impl RequestTask {
         callback: Py<PyAny>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let context = match context {
-            Some(context) => context,
-            None => calls::copy_context(py)?.unbind(),
-        };
-        if !slf.borrow().done() {
-            slf.borrow_mut().later().callbacks.push((callback, context));
-            return Ok(());
-        }
-        let runtime = slf.borrow().runtime.clone_ref(py);
-        runtime.get().soon(callback.bind(py), Some(slf.as_any()), context.bind(py))
+        callbacks::add(slf, callback, context)
     }
 
     fn remove_done_callback(slf: &Bound<'_, Self>, callback: Object<'_>) -> PyResult<usize> {
-        let callbacks = std::mem::take(&mut slf.borrow_mut().later().callbacks);
-        let before = callbacks.len();
-        let mut kept = vec![];
-        for (known, context) in callbacks {
-            // Runs Python: nothing is borrowed.
-            if !known.bind(slf.py()).eq(&callback)? {
-                kept.push((known, context));
-            }
-        }
-        let removed = before - kept.len();
-        slf.borrow_mut().later().callbacks = kept;
-        Ok(removed)
+        callbacks::remove(slf, &callback)
     }
 
     fn get_coro(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -318,10 +312,7 @@ impl RequestTask {
     /// Read by anyio, to find the task that `run_until_complete` waits for.
     #[getter]
     fn _callbacks(&self, py: Python<'_>) -> Vec<(Py<PyAny>, Py<PyAny>)> {
-        let pair = |(callback, context): &(Py<PyAny>, Py<PyAny>)| {
-            (callback.clone_ref(py), context.clone_ref(py))
-        };
-        self.later.iter().flat_map(|later| later.callbacks.iter().map(pair)).collect()
+        self.later.as_ref().map_or(vec![], |later| later.callbacks.pairs(py))
     }
 
     fn get_name(&self, py: Python<'_>) -> Py<PyAny> {
@@ -371,10 +362,7 @@ impl RequestTask {
         for object in [&later.waiter, &later.result, &later.message, &later.name] {
             visit.call(object)?;
         }
-        for (callback, context) in &later.callbacks {
-            visit.call(callback)?;
-            visit.call(context)?;
-        }
+        later.callbacks.traverse(&visit)?;
         if let Some(owner) = &later.owner {
             visit.call(&owner.engine)?;
             match &owner.duty {

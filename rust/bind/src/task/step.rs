@@ -272,9 +272,6 @@ impl RequestTask {
             (std::mem::take(&mut later.callbacks), ended)
         };
         drop(ended);
-        for (callback, context) in callbacks {
-            runtime.soon(callback.bind(py), Some(slf.as_any()), context.bind(py))?;
-        }
-        Ok(())
+        callbacks.tell(runtime, slf.as_any())
     }
 }
