@@ -16,11 +16,9 @@ from megahertz.cli.metrics import told_at
 from megahertz.cli.watch import watch
 from megahertz.engine import (
     Notifier,
-    Supervisor,
     bindings,
     command,
     listen,
-    no_more,
     nodes,
     size,
     usable,
@@ -79,6 +77,8 @@ def oversee(host: str, port: int, plan: Plan, *, secure: bool) -> int:
     Raises:
         BadSettings: the address cannot be had.
     """
+    from megahertz.engine import Supervisor, no_more  # the workers import this module as well
+
     address = Listen(host, port)
     sockets = address.each(plan.count)
     if plan.watched:

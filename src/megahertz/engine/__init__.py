@@ -1,10 +1,11 @@
 """The poller inside the asyncio loop."""
 
+from typing import TYPE_CHECKING
+
 from megahertz.engine.backoff import pause
 from megahertz.engine.bus import Bus
-from megahertz.engine.client import Pool
-from megahertz.engine.client_settings import Origin, PoolSettings, PoolStatistics, Proxy
 from megahertz.engine.control import ask_reload, is_supervisor
+from megahertz.engine.exits import INTERRUPTED, START_FAILED
 from megahertz.engine.health import Health
 from megahertz.engine.inspector import Inspector, Question, ask, ask_all
 from megahertz.engine.lifeline import Lifeline, worker_count
@@ -61,10 +62,22 @@ from megahertz.engine.service import (
 from megahertz.engine.signals import Signals
 from megahertz.engine.sockets import BACKLOG, bind, listen, places, queue_limit, url
 from megahertz.engine.statistics import ServerStatistics
-from megahertz.engine.supervisor import INTERRUPTED, START_FAILED, Supervisor, no_more
 from megahertz.engine.systemd import Notifier, activated
 from megahertz.engine.tls import Tls
 from megahertz.engine.worker import command
+from megahertz.lazy import door
+
+if TYPE_CHECKING:
+    from megahertz.engine.client import Pool
+    from megahertz.engine.client_settings import Origin, PoolSettings, PoolStatistics, Proxy
+    from megahertz.engine.supervisor import Supervisor, no_more
+else:
+    __getattr__, __dir__ = door(
+        __name__,
+        client="Pool",
+        client_settings="Origin PoolSettings PoolStatistics Proxy",
+        supervisor="Supervisor no_more",
+    )
 
 __all__ = [
     "ANY",

@@ -25,7 +25,6 @@ worker to the new by SCM_RIGHTS (Envoy: a worker that was killed passes nothing)
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
@@ -36,6 +35,7 @@ from typing import Any
 from megahertz.engine.backoff import Backoff
 from megahertz.engine.bus import forget
 from megahertz.engine.control import Control
+from megahertz.engine.exits import INTERRUPTED, START_FAILED
 from megahertz.engine.lifeline import BUS, COUNT, INDEX
 from megahertz.engine.memory import resident
 from megahertz.engine.native import Plane, ticket_secret
@@ -47,12 +47,6 @@ from megahertz.engine.systemd import Notifier
 from megahertz.engine.worker import KILL_AFTER, Worker, how
 
 log = logging.getLogger("megahertz")
-
-START_FAILED = 3
-"""Exit code of a server that never served (uvicorn and gunicorn: 3)."""
-
-INTERRUPTED = 128 + signal.SIGINT
-"""Exit code after a second SIGINT, as a shell would say it."""
 
 PATIENCE = 1.0
 """Seconds of delay above which the queue of a place is closed: a client has given up on a

@@ -1,7 +1,6 @@
 """Forms as handlers see them: fields and files, large files on the disk."""
 
 import asyncio
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from megahertz.http.fields import Headers
@@ -23,6 +22,8 @@ class UploadFile:
     __slots__ = ("_headers", "file", "filename", "size")
 
     def __init__(self, filename: str, headers: Headers) -> None:
+        from tempfile import SpooledTemporaryFile  # most services are sent no file
+
         self.filename = filename
         self.size = 0
         self.file: Any = SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - closed with the form

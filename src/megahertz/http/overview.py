@@ -12,8 +12,6 @@ import ipaddress
 import os
 import re
 from collections.abc import AsyncIterator, Callable
-from html import escape
-from importlib.resources import files
 
 import msgspec
 
@@ -159,6 +157,9 @@ def _recorded(plane: Plane, trace: str) -> list[Span]:
 
 
 def _page(title: str, *, guarded: bool) -> HTMLResponse:
+    from html import escape
+    from importlib.resources import files  # most services show no page
+
     text = files(__package__).joinpath("overview.html").read_text("utf-8")
     policy = (
         "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; "

@@ -9,8 +9,6 @@ import gzip
 import posixpath
 from collections.abc import Callable, Mapping
 from functools import cache
-from html import escape
-from importlib.resources import files
 from typing import Any
 
 from megahertz.http.encode import encode
@@ -76,15 +74,20 @@ def pages(
 
 def _add_page(router: Router, title: str, openapi_url: str, docs_url: str) -> None:
     here = posixpath.dirname(docs_url)
-    page = _PAGE.format(
-        title=escape(title),
-        base=escape(posixpath.basename(docs_url)),
-        document=escape(posixpath.relpath(openapi_url, here)),
-    )
-    html = HTMLResponse(page, headers=_GUARD)
+
+    @cache
+    def page() -> Response:
+        from html import escape  # for who looks at it
+
+        text = _PAGE.format(
+            title=escape(title),
+            base=escape(posixpath.basename(docs_url)),
+            document=escape(posixpath.relpath(openapi_url, here)),
+        )
+        return HTMLResponse(text, headers=_GUARD)
 
     async def docs() -> Response:
-        return html
+        return page()
 
     async def start() -> Response:
         return Response(_START, headers=_KEPT | _GUARD, media_type="text/javascript")
@@ -104,6 +107,8 @@ def _of(name: str) -> Callable[..., Any]:
 
 @cache
 def _asset(name: str, packed: bool) -> Response:
+    from importlib.resources import files
+
     content = files(__package__).joinpath("swagger", f"{name}.gz").read_bytes()
     headers = _KEPT | _GUARD | ({"content-encoding": "gzip"} if packed else {})
     return Response(content if packed else gzip.decompress(content), 200, headers, _KINDS[name])
