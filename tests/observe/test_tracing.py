@@ -17,7 +17,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from megahertz import GCRA, App, HTTPError, Policy, Request, StreamingResponse, WebSocket
 from megahertz.engine import TraceSource
 from megahertz.errors import BadRoute, BadSettings, Misused
-from megahertz.observe import Tracing, current, inject
+from megahertz.observe import Tracing, current, inject, open_telemetry
+from megahertz.observe.in_use import installed
 from megahertz.testing import Client, TestClient
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -450,11 +451,19 @@ def test_what_is_not_installed_is_named(monkeypatch, module, options, message):
         Tracing(1.0, **options)
 
 
-def test_without_open_telemetry_traces_are_carried(monkeypatch):
+@pytest.fixture
+def not_installed(monkeypatch):
+    """OpenTelemetry."""
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     monkeypatch.delitem(sys.modules, "megahertz.observe.otel", raising=False)
     monkeypatch.delattr("megahertz.observe.otel", raising=False)
-    monkeypatch.setattr("megahertz.observe.in_use._bridge", None)
+    installed.cache_clear()
+    yield
+    installed.cache_clear()
+
+
+@pytest.mark.usefixtures("not_installed")
+def test_without_open_telemetry_traces_are_carried():
     app = App(layers=[Tracing(0.0)])
 
     @app.get("/")
@@ -467,6 +476,14 @@ def test_without_open_telemetry_traces_are_carried(monkeypatch):
 
     assert told["traceparent"].startswith(f"00-{TRACE}-")
     assert told["baggage"] == "a=1;p"
+
+
+def test_its_api_is_asked_where_somebody_has_imported_it(monkeypatch):
+    assert open_telemetry().trace is trace
+
+    monkeypatch.delitem(sys.modules, "opentelemetry.trace")
+    assert open_telemetry() is None
+    assert installed() is not None
 
 
 def test_it_stands_in_a_routers_layers_as_well():

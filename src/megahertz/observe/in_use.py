@@ -4,9 +4,8 @@ Being installed is no reason to import it: its 20 modules are 1 MiB in each work
 """
 
 import sys
+from functools import cache
 from typing import Any
-
-_bridge: Any = None
 
 
 def open_telemetry() -> Any:
@@ -14,19 +13,15 @@ def open_telemetry() -> Any:
 
     By way of the import system where it is new, which waits for another thread that is at it.
     """
-    if _bridge is None and "opentelemetry.trace" in sys.modules:
-        return installed()
-    return _bridge
+    return installed() if "opentelemetry.trace" in sys.modules else None
 
 
+@cache
 def installed() -> Any:
     """The same for who makes a trace current, which is to be there for whoever imports the API
     afterwards; None where it is not installed (the extra `megahertz[otel]`)."""
-    global _bridge
-    if _bridge is None:
-        try:
-            from megahertz.observe import otel
-        except ImportError:
-            return None
-        _bridge = otel
-    return _bridge
+    try:
+        from megahertz.observe import otel
+    except ImportError:
+        return None
+    return otel
