@@ -177,18 +177,35 @@ async def test_silence_ends_both():
         await site.upstream_closed()
 
 
-async def test_a_slow_reader_makes_the_upstream_wait():
-    count = 64 << 20
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_slow_reader_makes_the_upstream_wait(known):
+    count = 32 << 20
     async with relaying(limits=Limits(unsent_bytes=64 * 1024)) as site:
         peer = await site.peer(limit=1024)
         await peer.send(GET)
         asked = await site.heard()
-        asked.writer.write(sized(count))
-        asked.writer.write(bytes(count))
+        asked.writer.write(sized(count) if known else CHUNKED)
+        asked.writer.write(bytes(count) if known else framed(bytes(1 << 20)) * 32 + framed(b""))
         await settled(site)
         assert site.client.statistics().pool.bytes_in < count // 2
         assert len((await reply(peer)).body) == count
         assert site.client.statistics().pool.idle == 1
+
+
+async def test_a_slow_reader_of_http2_does_as_well():
+    count = 64 << 20
+    async with relaying() as site:
+        peer = await site.peer()
+        client = Client(peer.reader, peer.writer)
+        client.eager = False
+        await client.flush()
+        await client.send("GET", "/")
+        asked = await site.heard()
+        asked.writer.write(sized(count) + bytes(count))
+        await settled(site)
+        assert site.client.statistics().pool.bytes_in < count // 2
+        peer.reset()
+        await site.upstream_closed()
 
 
 async def test_a_large_one_is_the_same_byte_for_byte():
@@ -214,13 +231,14 @@ async def relay_in(sizes, *, known):
         peer, asked = await site.ask(GET, sized(len(body)) if known else CHUNKED)
         for size, end in zip(sizes, ends, strict=True):
             piece = body[end - size : end]
-            await asked.say(piece if known else framed(piece))
-        await asked.say(b"" if known else b"0\r\n\r\n")
+            await asked.say(piece if known or not piece else framed(piece))
+        await asked.say(b"" if known else framed(b""))
         assert (await reply(peer)).body == body
 
 
 def framed(piece: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+    """A chunk; an empty one is the last."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
 async def test_to_a_client_of_http2():
@@ -362,15 +380,16 @@ async def test_under_another_asgi_server():
         return StreamingResponse(["ha", "lf"] * 10_000)
 
     with testing.Client(behind) as site:
+        origin = megahertz.Client(f"http://127.0.0.1:{site.port}")
 
         @app.get("/")
         async def relay() -> RelayResponse:
-            client = megahertz.Client(f"http://127.0.0.1:{site.port}")
-            return RelayResponse(await client.stream("GET", "/"))
+            return RelayResponse(await origin.stream("GET", "/"))
 
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             assert (await client.get("/")).text == "half" * 10_000
+        await origin.aclose()
 
 
 async def test_under_another_asgi_server_silence_ends_it_as_well():
