@@ -1,8 +1,11 @@
 """What `Exchange.relay` takes, and when."""
 
 import asyncio
+import gc
 
 import pytest
+
+from megahertz.errors import ReadError
 
 from .origin import peered
 
@@ -81,3 +84,33 @@ async def test_what_came_before_is_passed_on_as_well(serve):
             assert (await asking).body == b"ok"
             await answer.aclose()
             assert pool.statistics().idle == 1
+
+
+async def test_nobody_has_to_keep_the_answer_and_closing_it_is_told(serve):
+    async with peered() as (there, origin, pool):
+        answers, told = [], asyncio.Event()
+
+        async def relay(exchange):
+            exchange.start(200, [(b"content-length", b"2")])
+            reply = exchange.relay(answers.pop(0), None)
+            gc.collect()
+            told.set()
+            await reply
+
+        async with serve({"GET /": relay}) as site:
+            kept, _ = await begun(there, origin, pool)
+            answer, asked = await begun(there, origin, pool)
+            answers.append(answer)
+            del answer
+            peer = await site.peer()
+            asking = asyncio.ensure_future(peer.get("/"))
+            await told.wait()
+            await asked.say(b"ok")
+            assert (await asking).body == b"ok"
+            answers.append(kept)
+            told.clear()
+            await peer.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            await told.wait()
+            await kept.aclose()
+            assert b"\r\n\r\n" in await peer.closed()
+            assert [type(error) for error in site.service.failures] == [ReadError]

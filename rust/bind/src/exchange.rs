@@ -550,7 +550,7 @@ impl Exchange {
     ) -> PyResult<Bound<'py, Reply>> {
         slf.get().streaming()?;
         let (pool, ticket) = answer.borrow().source(slf.py())?;
-        ClientPool::relay(pool.bind(slf.py()), ticket, slf, silence)
+        ClientPool::relay(pool.bind(slf.py()), (ticket, answer), slf, silence)
     }
 
     fn __repr__(&self) -> String {

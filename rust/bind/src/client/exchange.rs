@@ -404,7 +404,7 @@ impl ClientPool {
         let head = Box::new(head.unwrap_or_default());
         let told = if request.streams {
             let stream = self.streams.entry(request.ticket).or_insert_with(|| Stream::new(key));
-            stream.add(py, &mut body);
+            stream.take(py, &mut body);
             stream.end(trailers);
             let ticket = request.ticket;
             match request.reply.filter(|_| !told) {
@@ -453,7 +453,7 @@ impl ClientPool {
         let reply = head.as_ref().and_then(|_| flight.request.reply.take());
         let mut body = std::mem::take(&mut flight.body);
         let stream = self.streams.entry(ticket).or_insert_with(|| Stream::new(key));
-        stream.add(py, &mut body);
+        stream.take(py, &mut body);
         let full = stream.is_full();
         body.clear();
         if let Some(flight) = self.connection(key).and_then(Connection::flight) {
@@ -489,6 +489,10 @@ impl ClientPool {
                 None => ((stream, None, None), None),
             }
         };
+        let outlet = dropped.0.as_ref().and_then(|stream| stream.outlet.as_ref());
+        if let Some(outlet) = outlet {
+            Self::unraisable(slf, Self::relay_abandoned(slf, outlet));
+        }
         drop(dropped);
         if let Some((place, key)) = place {
             Self::unraisable(slf, Self::want(slf, place).and_then(|()| Self::touch(slf, key)));

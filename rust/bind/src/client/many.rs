@@ -224,12 +224,12 @@ impl ClientPool {
                 Told::Nothing
             }
             What::Data(data) if flight.told => {
-                if self
-                    .streams
-                    .get_mut(&ticket)
-                    .is_some_and(|stream| stream.take(py, data.to_vec()))
-                {
-                    self.read_on(key, ticket, data.len());
+                if let Some(stream) = self.streams.get_mut(&ticket) {
+                    stream.add(py, &data);
+                    let outlet = stream.outlet.as_mut();
+                    if outlet.is_some_and(|outlet| outlet.gives_back(data.len())) {
+                        self.read_on(key, ticket, data.len());
+                    }
                 }
                 Told::Stream(ticket)
             }

@@ -13,6 +13,7 @@
 //!   takes half for whole.
 //! - Nothing is written once the exchange has ended: its connection may serve another request.
 use super::ClientPool;
+use super::answer::ClientAnswer;
 use super::connection::Flight;
 use super::stream::Stream;
 use crate::exchange::Exchange;
@@ -28,6 +29,8 @@ use rustix::fd::BorrowedFd;
 
 /// Where a body is passed on to.
 pub struct Outlet {
+    /// Whose end would be the stream's.
+    answer: Py<ClientAnswer>,
     exchange: Py<Exchange>,
     reply: Py<Reply>,
     /// Nanoseconds that the server may say nothing.
@@ -92,6 +95,7 @@ impl Outlet {
     }
 
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.answer)?;
         visit.call(&self.exchange)?;
         visit.call(&self.reply)
     }
@@ -133,7 +137,7 @@ impl ClientPool {
     /// until it has ended.
     pub fn relay<'py>(
         slf: &Bound<'py, Self>,
-        ticket: u64,
+        (ticket, answer): (u64, &Bound<'py, ClientAnswer>),
         exchange: &Bound<'py, Exchange>,
         silence: Option<f64>,
     ) -> PyResult<Bound<'py, Reply>> {
@@ -147,6 +151,7 @@ impl ClientPool {
             return Ok(reply);
         }
         let outlet = Outlet {
+            answer: answer.clone().unbind(),
             exchange: exchange.clone().unbind(),
             reply: reply.clone().unbind(),
             silence: silence.map_or(u64::MAX, super::nanoseconds),
@@ -229,6 +234,12 @@ impl ClientPool {
             }
             Err((kind, why)) => Self::fail(slf, Some(&outlet.reply), (kind, &why), in_place),
         }
+    }
+
+    /// Somebody closed the answer: who waits is told, unless it was them.
+    pub(super) fn relay_abandoned(slf: &Bound<'_, Self>, outlet: &Outlet) -> PyResult<()> {
+        let why = ("read", "the answer was closed while it was passed on");
+        Self::fail(slf, Some(&outlet.reply), why, false)
     }
 
     fn tell_engine(slf: &Bound<'_, Self>, ticket: u64, news: News) -> PyResult<()> {

@@ -42,8 +42,8 @@ impl Stream {
         }
     }
 
-    /// Adds what has come, whose room may be taken away.
-    pub fn add(&mut self, py: Python<'_>, octets: &mut Vec<u8>) {
+    /// Adds what has come.
+    pub fn add(&mut self, py: Python<'_>, octets: &[u8]) {
         if octets.is_empty() {
             return;
         }
@@ -51,18 +51,17 @@ impl Stream {
             return outlet.write(py, octets);
         }
         self.held += octets.len();
-        if self.held == octets.len() && self.waiter.is_none() {
-            std::mem::swap(&mut self.early, octets);
-        } else {
-            self.pieces.push_back(PyBytes::new(py, octets).unbind());
-        }
+        self.pieces.push_back(PyBytes::new(py, octets).unbind());
     }
 
-    /// The same of octets that came over HTTP/2; whether the server gets their room back.
-    pub fn take(&mut self, py: Python<'_>, mut octets: Vec<u8>) -> bool {
-        let count = octets.len();
-        self.add(py, &mut octets);
-        self.outlet.as_mut().is_some_and(|outlet| outlet.gives_back(count))
+    /// The same; the first of it is taken away, and is no object before somebody reads.
+    pub fn take(&mut self, py: Python<'_>, octets: &mut Vec<u8>) {
+        let begun = self.held > 0 || self.waiter.is_some() || self.outlet.is_some();
+        if begun || octets.is_empty() {
+            return self.add(py, octets);
+        }
+        self.held = octets.len();
+        std::mem::swap(&mut self.early, octets);
     }
 
     pub fn end(&mut self, trailers: Vec<u8>) {
