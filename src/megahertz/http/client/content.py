@@ -1,7 +1,6 @@
 """The body of a request: what of httpx's four ways says it, and whether it can be sent twice."""
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final
 from urllib.parse import urlencode
@@ -9,10 +8,8 @@ from urllib.parse import urlencode
 from megahertz.errors import Misused
 from megahertz.http.client.lines import Lines
 from megahertz.http.client.multipart import FileTypes, Multipart
+from megahertz.http.client.pieces import Pieces
 from megahertz.http.encode import encode as to_json
-
-PIECE: Final = 64 * 1024
-"""Bytes that are read of a file at once (httpx: 64 KiB)."""
 
 Primitive = str | int | float | bool | None
 Pairs = Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str, Primitive]]
@@ -105,14 +102,3 @@ def _plain(content: Any) -> Content:
         f"content={type(content).__name__}: bytes, a str, an async iterable of bytes, "
         "or a binary file expected"
     )
-
-
-class Pieces:
-    """A file, read piece by piece in a thread."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await asyncio.to_thread(self._file.read, PIECE):
-            yield piece

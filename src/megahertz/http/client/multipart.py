@@ -5,7 +5,6 @@ line breaks by percent signs, so that no name ends its field. urllib3 and httpx 
 `multipart`, which reads forms here, does not write them.
 """
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from mimetypes import guess_type
 from pathlib import PurePath
 from secrets import token_hex
-from typing import IO, Any, Final
+from typing import IO, Any
 
 from megahertz.errors import Misused
 from megahertz.http.client.lines import FieldTypes, Lines, lines, value_of
+from megahertz.http.client.pieces import Pieces
 
 FileContent = bytes | str | IO[bytes]
 FileTypes = (
@@ -26,9 +26,6 @@ FileTypes = (
     | tuple[str | None, FileContent, str | None]
     | tuple[str | None, FileContent, str | None, FieldTypes]
 )
-
-PIECE: Final = 64 * 1024
-"""Bytes that are read of a file at once (httpx: 64 KiB)."""
 
 _ESCAPED = {'"': "%22", "\\": "\\\\"} | {
     chr(code): f"%{code:02X}" for code in range(0x20) if code != 0x1B
@@ -99,7 +96,7 @@ class Multipart:
             yield part.head
             if part.start is not None:
                 part.content.seek(part.start)
-            while piece := await asyncio.to_thread(part.content.read, PIECE):
+            async for piece in Pieces(part.content):
                 yield piece
             yield b"\r\n"
         yield self._end
