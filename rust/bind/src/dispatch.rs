@@ -9,6 +9,7 @@ use crate::exchange::{Begun, Exchange, Lazy, Params};
 use crate::gate::Admission;
 use crate::quiet::{Drawn, Quiet};
 use crate::task::{Duty, Outcome, Owner, RequestTask};
+use crate::typed::Typed;
 use poll::Incoming;
 use pyo3::prelude::*;
 use wire::route::WEBSOCKET;
@@ -51,6 +52,7 @@ pub struct Start<'py> {
 struct Target<'a> {
     endpoint: &'a Py<PyAny>,
     bare: bool,
+    typed: Option<&'a Typed>,
     /// Calling it runs nothing of the user's.
     inert: bool,
     /// Nobody observes it, and this is its trace.
@@ -60,13 +62,15 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     fn of(route: &'a Route, fell_back: bool, drawn: Option<&'a Drawn>) -> Target<'a> {
         if let (true, Some(instead)) = (fell_back, &route.instead) {
-            return Target { endpoint: instead, bare: false, inert: false, quiet: None };
+            let endpoint = instead;
+            return Target { endpoint, bare: false, typed: None, inert: false, quiet: None };
         }
         let quiet = route.quiet.as_ref().map(Py::get);
         match (quiet, drawn.filter(|drawn| drawn.quiet)) {
             (Some(quiet), Some(drawn)) => Target {
                 endpoint: &quiet.endpoint,
                 bare: quiet.bare,
+                typed: quiet.typed.as_ref(),
                 inert: route.inert,
                 quiet: Some((quiet, drawn)),
             },
@@ -74,6 +78,7 @@ impl<'a> Target<'a> {
             _ => Target {
                 endpoint: &route.endpoint,
                 bare: route.bare,
+                typed: route.typed.as_ref(),
                 inert: route.inert && quiet.is_none(),
                 quiet: None,
             },
@@ -231,11 +236,7 @@ impl Engine {
             if let Some((quiet, drawn)) = target.quiet {
                 quiet.enter(py, drawn)?;
             }
-            let value = if target.bare {
-                calls::call(endpoint, [])?
-            } else {
-                calls::call(endpoint, [exchange.object()?.as_any()])?
-            };
+            let value = Self::call(exchange, target, endpoint)?;
             if !runtime.get().is_coroutine(&value) {
                 return Ok(Outcome::Done(value));
             }
@@ -246,6 +247,22 @@ impl Engine {
                 Ok(Owner { engine: slf.clone().unbind(), duty })
             })
         })?
+    }
+
+    fn call<'py>(
+        exchange: &mut Lazy<'_, 'py>,
+        target: &Target<'_>,
+        endpoint: &Object<'py>,
+    ) -> PyResult<Object<'py>> {
+        if target.bare {
+            return calls::call(endpoint, []);
+        }
+        if let (Some(typed), Some(body)) = (target.typed, exchange.body()) {
+            if let Some(value) = typed.call(endpoint.py(), body)? {
+                return Ok(value);
+            }
+        }
+        calls::call(endpoint, [exchange.object()?.as_any()])
     }
 
     fn suspend(

@@ -16,6 +16,7 @@ use crate::runtime::Runtime;
 use crate::socket::{Socket, key, payload};
 use crate::task::RequestTask;
 use crate::tls::TlsConfig;
+use crate::typed::Typed;
 use crate::waiting::{self, Waiting};
 use poll::{Count, Prepared, Reactor, SocketOptions, Token};
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -35,6 +36,8 @@ pub struct Route {
     /// Answers in its place while the breaker is open.
     pub instead: Option<Py<PyAny>>,
     pub bare: bool,
+    /// The endpoint needs no request where the body is what it should be.
+    pub typed: Option<Typed>,
     /// Without its observers, for requests of which they say nothing.
     pub quiet: Option<Py<Quiet>>,
     /// Calling the endpoint runs nothing of the user's.
@@ -55,12 +58,19 @@ pub struct Route {
 }
 
 impl Route {
-    fn new(engine: &Engine, endpoint: Object<'_>, bare: bool, status: u16, body: u64) -> Route {
+    fn new(
+        engine: &Engine,
+        endpoint: Object<'_>,
+        bare: bool,
+        status: u16,
+        body: u64,
+    ) -> PyResult<Route> {
         let head =
             |kind: &[u8]| reply::render(status, &[(b"content-type".to_vec(), kind.to_vec())]);
         let py = endpoint.py();
-        Route {
+        Ok(Route {
             inert: Runtime::makes_coroutines(&endpoint),
+            typed: Typed::of(&endpoint)?,
             endpoint: endpoint.unbind(),
             instead: None,
             quiet: None,
@@ -75,7 +85,7 @@ impl Route {
             empty: reply::render(204, &[]),
             runtime: engine.runtime.clone_ref(py),
             hooks: Arc::clone(&engine.hooks),
-        }
+        })
     }
 }
 
@@ -250,7 +260,7 @@ impl Engine {
         }
         let limit = body_bytes.unwrap_or(self.body_limit);
         let py = endpoint.py();
-        let route = Route::new(self, endpoint, bare, status, limit);
+        let route = Route::new(self, endpoint, bare, status, limit)?;
         let inert = match &quiet {
             Some(quiet) => Runtime::makes_coroutines(quiet.get().endpoint.bind(py)),
             None => route.inert,
@@ -265,7 +275,7 @@ impl Engine {
     fn set_fallback(&mut self, endpoint: Object<'_>, gate: Option<Py<Gate>>) -> PyResult<()> {
         let py = endpoint.py();
         self.fallback_gate = gate;
-        let route = Route::new(self, endpoint, false, 200, self.body_limit);
+        let route = Route::new(self, endpoint, false, 200, self.body_limit)?;
         self.fallback = Some(Py::new(py, Route { streams: true, ..route })?);
         Ok(())
     }
@@ -473,6 +483,7 @@ impl Engine {
             visit.call(&route.get().endpoint)?;
             visit.call(&route.get().instead)?;
             visit.call(&route.get().quiet)?;
+            route.get().typed.as_ref().map_or(Ok(()), |typed| typed.traverse(&visit))?;
         }
         let Hooks { encode, failed, expired, broken, idle, deadline: _ } = &*self.hooks;
         for hook in [encode, failed, expired, broken, idle] {

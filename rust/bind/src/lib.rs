@@ -39,6 +39,7 @@ mod task;
 mod tie;
 mod tls;
 mod trace;
+mod typed;
 mod waiting;
 
 /// The native half of megahertz; imported by `megahertz.engine.native` alone.

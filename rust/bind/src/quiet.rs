@@ -13,6 +13,7 @@
 //! - The ids that were drawn are those of the long way too: no request is asked twice.
 use crate::calls::{self, Object};
 use crate::trace::{TraceContext, TraceSource};
+use crate::typed::Typed;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -69,6 +70,7 @@ pub struct Quiet {
     route: Py<PyAny>,
     pub endpoint: Py<PyAny>,
     pub bare: bool,
+    pub typed: Option<Typed>,
     loudness: Option<Py<Loudness>>,
     /// Is told of what has ended badly.
     ended: Option<Py<PyAny>>,
@@ -82,17 +84,20 @@ impl Quiet {
         source: Py<TraceSource>,
         variable: Py<PyAny>,
         route: Py<PyAny>,
-        endpoint: Py<PyAny>,
+        endpoint: Object<'_>,
         bare: bool,
         loudness: Option<Py<Loudness>>,
         ended: Option<Py<PyAny>>,
-    ) -> Self {
-        Quiet { source, variable, route, endpoint, bare, loudness, ended }
+    ) -> PyResult<Self> {
+        let typed = Typed::of(&endpoint)?;
+        let endpoint = endpoint.unbind();
+        Ok(Quiet { source, variable, route, endpoint, bare, typed, loudness, ended })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.route)?;
         visit.call(&self.endpoint)?;
+        self.typed.as_ref().map_or(Ok(()), |typed| typed.traverse(&visit))?;
         visit.call(&self.ended)
     }
 }

@@ -77,7 +77,17 @@ def compile_binder(
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     exec(compile(source, filename, "exec"), namespace)
     endpoint: Bound = namespace["endpoint"]
+    if not given and solved is None and _is_body_alone(signature):
+        endpoint.decoded = namespace["c0"], handler  # type: ignore[attr-defined]
     return endpoint
+
+
+def _is_body_alone(signature: Signature) -> bool:
+    """Whether the engine can call the handler itself (`Endpoint`)."""
+    only = signature.parameters[0] if len(signature.parameters) == 1 else None
+    if only is None or only.source != "body" or only.by_name:
+        return False
+    return only.convert is not None and only.default is MISSING
 
 
 _READY = {"request", "background", "depends"}

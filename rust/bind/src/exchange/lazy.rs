@@ -26,6 +26,12 @@ impl<'a, 'py> Lazy<'a, 'py> {
         self.begun.is_some()
     }
 
+    /// The body, where it is whole and nobody has seen the request.
+    pub fn body(&self) -> Option<&[u8]> {
+        let incoming = &self.begun.as_ref()?.incoming;
+        (!incoming.is_awaited()).then(|| incoming.body())
+    }
+
     pub fn object(&mut self) -> PyResult<&Bound<'py, Exchange>> {
         if let Some(begun) = self.begun.take() {
             let exchange = Exchange::new(self.engine.clone().unbind(), begun);
