@@ -207,6 +207,12 @@ class AnswerTooLarge(RemoteError):
     code = "backend.too_large"
 
 
+class MalformedAnswer(RemoteError, RemoteProtocolError):
+    """What a server answered is no HTTP."""
+
+    code = "backend.malformed"
+
+
 class Poisoned(RemoteError):
     """Some records of a batch can never be stored; nothing of the batch was.
 
@@ -407,8 +413,8 @@ class JournalCorrupt(JournalFailed):
 
 
 def tree(root: type[MegahertzError] = MegahertzError) -> Iterator[type[MegahertzError]]:
-    """Every error class below `root`, parents first, in the order of definition."""
+    """Every error class below `root`, each below its first parent, in the order of definition."""
     yield root
     for child in root.__subclasses__():
-        if child.__module__ == __name__:
+        if child.__module__ == __name__ and child.__bases__[0] is root:
             yield from tree(child)

@@ -18,11 +18,11 @@ from megahertz.errors import (
     ConnectError,
     DeadlineExceeded,
     LocalProtocolError,
+    MalformedAnswer,
     Misused,
     Overloaded,
     PoolTimeout,
     ReadError,
-    RemoteProtocolError,
 )
 
 from .origin import OK, peered, turns
@@ -100,7 +100,7 @@ async def test_what_is_no_answer_ends_the_connection(said):
         sent = asyncio.ensure_future(pool.send(origin, "GET", "/"))
         asked = await peer.heard.get()
         await asked.say(said)
-        with pytest.raises(RemoteProtocolError):
+        with pytest.raises(MalformedAnswer):
             await sent
         assert pool.statistics().open == 0
 

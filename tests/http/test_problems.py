@@ -8,8 +8,10 @@ from megahertz.errors import (
     BackendError,
     DeadlineExceeded,
     Invalid,
+    MalformedAnswer,
     MegahertzError,
     Overloaded,
+    RemoteProtocolError,
     tree,
 )
 from megahertz.errors import (
@@ -62,6 +64,8 @@ def test_codes_are_unique():
         (Overloaded("the queue is full"), True),
         (DeadlineExceeded("1 s"), True),
         (BackendError("redis://user:password@host"), False),
+        (MalformedAnswer("bad status line: SSH-2.0-OpenSSH"), False),
+        (RemoteProtocolError("a message that is no JSON"), True),
         (MegahertzError("inside"), False),
     ],
     ids=lambda value: type(value).__name__,

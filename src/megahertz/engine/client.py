@@ -25,12 +25,12 @@ from megahertz.errors import (
     ConnectError,
     DeadlineExceeded,
     LocalProtocolError,
+    MalformedAnswer,
     MegahertzError,
     Misused,
     Overloaded,
     PoolTimeout,
     ReadError,
-    RemoteProtocolError,
 )
 
 Body = bytes | AsyncIterable[bytes] | None
@@ -43,7 +43,7 @@ _KINDS: dict[str, type[MegahertzError]] = {
     "late": DeadlineExceeded,
     "local": LocalProtocolError,
     "pool": PoolTimeout,
-    "protocol": RemoteProtocolError,
+    "protocol": MalformedAnswer,
     "read": ReadError,
     "size": AnswerTooLarge,
 }
@@ -109,7 +109,7 @@ class Pool:
             Overloaded: as many requests wait for a connection as may.
             DeadlineExceeded: the answer was not there in time.
             ReadError: the connection ended before the answer was whole.
-            RemoteProtocolError: what came is no answer.
+            MalformedAnswer: what came is no answer.
             AnswerTooLarge: its body is larger than `PoolSettings.max_body`.
             LocalProtocolError: a method, target or field that is none.
         """

@@ -4,7 +4,7 @@
      "status": 429, "code": "refused.rate_limited", "detail": "at most 5 in 1 s"}
 
 The text of an error is shown where it was written for the client (`_SPOKEN`); of any other the
-client learns the kind, and the log has the rest.
+client learns the kind, and the log has the rest. So it is of what a dependency of ours said.
 """
 
 import logging
@@ -18,6 +18,7 @@ from typing import Any
 
 from megahertz.engine import Answer
 from megahertz.errors import (
+    BackendError,
     Conflict,
     Expired,
     HTTPError,
@@ -106,7 +107,13 @@ def foreseen(error: BaseException) -> bool:
 
 def is_chosen(error: BaseException) -> bool:
     """Whether it was raised for the client to read, or to end the handler."""
-    return isinstance(error, (*_SPOKEN, CancelledError)) or _foreign_status(error) is not None
+    return (
+        _is_spoken(error) or isinstance(error, CancelledError) or _foreign_status(error) is not None
+    )
+
+
+def _is_spoken(error: BaseException) -> bool:
+    return isinstance(error, _SPOKEN) and not isinstance(error, BackendError)
 
 
 def report(error: BaseException, where: str) -> None:
@@ -123,7 +130,7 @@ def _known(error: MegahertzError) -> tuple[dict[str, str] | None, dict[str, Any]
         return error.headers, document
     kind = type(error)
     document = dict(TABLE.get(kind) or entry(kind))
-    if isinstance(error, _SPOKEN) and str(error):
+    if _is_spoken(error) and str(error):
         document["detail"] = str(error)
     if error.retry_after is None:
         return None, document

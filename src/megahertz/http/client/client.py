@@ -185,7 +185,7 @@ class Client:
             LocalProtocolError: a URL, a method or a field that cannot be sent.
             ConnectError: nothing was sent.
             ReadError: no whole answer came; whether it was done is unknown.
-            RemoteProtocolError: what came is no HTTP.
+            MalformedAnswer: what came is no HTTP.
             PoolTimeout: no connection came free.
             DeadlineExceeded: the time was up.
             BadAnswer: redirected too often, or where nobody can follow.
