@@ -30,7 +30,7 @@ async def test_requests_that_come_while_others_are_served_come_before_the_loop(s
 
     async def more(exchange):
         order.append("request")
-        if len(order) == 1:
+        if peers and len(order) == 1:
             loop.call_soon(order.append, "loop")
             loop.call_soon(done.set)
             for peer in peers:
