@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from benchmarks.build import (
     ROOT,
@@ -57,7 +58,11 @@ def peers() -> dict[str, Peer]:
         _go(RUEIDIS, "fasthttp", lambda: go_module("github.com/redis/rueidis"), "rueidis"),
         _go("Hertz", "hertz", lambda: go_module("github.com/cloudwego/hertz")),
         _go("Gin", "gin", lambda: go_module("github.com/gin-gonic/gin")),
-        Peer("nginx", _nginx, version=lambda: says("nginx", "-v")),
+        Peer(
+            "nginx",
+            lambda: nginx("nginx.conf", folder()),
+            version=lambda: says("nginx", "-v"),
+        ),
         Peer("Node http", _node, version=lambda: says("node", "--version")),
         _granian("granian RSGI", "rsgi", "rsgi"),
         _granian("granian ASGI", "asginl", "asgi"),
@@ -112,11 +117,18 @@ def _node() -> list[str]:
     return [tool("node", "Node.js"), str(ROOT / "benchmarks/peers/node/server.js"), "{port}"]
 
 
-def _nginx() -> list[str]:
-    nginx = tool("nginx", "nginx (Debian: apt-get install nginx-core)")
-    template, place = ROOT / "benchmarks/peers/nginx.conf", folder()
-    fill = f"sed 's|PORT|{{port}}|;s|FOLDER|{place}|' {template} >{place}/nginx.conf"
-    return ["sh", "-c", f"{fill} && exec {nginx} -c {place}/nginx.conf"]
+def nginx(template: str, place: Path, origin: int = 0) -> list[str]:
+    """The command of one with that configuration, which is filled in at `place`.
+
+    Args:
+        template: a file of `benchmarks/peers`.
+        place: the folder that it serves from.
+        origin: the port of whom it passes requests on to.
+    """
+    program = tool("nginx", "nginx (Debian: apt-get install nginx-core)")
+    file, made = ROOT / "benchmarks/peers" / template, place / template
+    fill = f"sed 's|PORT|{{port}}|;s|FOLDER|{place}|;s|ORIGIN|{origin}|' {file} >{made}"
+    return ["sh", "-c", f"{fill} && exec {program} -c {made}"]
 
 
 def _granian(name: str, interface: str, module: str, *versions: str) -> Peer:

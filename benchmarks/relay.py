@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
-from benchmarks.build import ROOT, python_version, says, tool
-from benchmarks.peer import Peer
+from benchmarks.build import python_version, says
+from benchmarks.peer import Peer, nginx
 from benchmarks.result import about, said, spreads, tell
 from benchmarks.server import Server, started
 from megahertz.load import pair, pinned, tree
@@ -92,12 +92,8 @@ def ask(port: int, target: str, size: int, count: int) -> None:
                         running -= 1
 
 
-def nginx(template: str, place: Path, origin: int = 0) -> Peer:
-    """With that configuration."""
-    program = tool("nginx", "nginx (Debian: apt-get install nginx-core)")
-    file, made = ROOT / "benchmarks/peers" / template, place / template
-    fill = f"sed 's|PORT|{{port}}|;s|FOLDER|{place}|;s|ORIGIN|{origin}|' {file} >{made}"
-    return Peer(NGINX, lambda: ["sh", "-c", f"{fill} && exec {program} -c {made}"])
+def _nginx(template: str, place: Path, origin: int = 0) -> Peer:
+    return Peer(NGINX, lambda: nginx(template, place, origin))
 
 
 def _ours(origin: int) -> Peer:
@@ -117,12 +113,12 @@ def running(stack: ExitStack) -> dict[str, Server]:
     place.chmod(0o755)  # nginx's worker is nobody
     for name, size in SIZES.items():
         (place / _file(name)).write_bytes(bytes(range(256)) * (size // 256))
-    origin = stack.enter_context(started(nginx("nginx.conf", place), {}))
+    origin = stack.enter_context(started(_nginx("nginx.conf", place), {}))
     cores = pair()
     for pid in tree(origin.pid) if cores else ():
         os.sched_setaffinity(pid, {cores[1]})
     ours = stack.enter_context(started(_ours(_port(origin)), {}))
-    proxy = stack.enter_context(started(nginx("proxy.conf", place, _port(origin)), {}))
+    proxy = stack.enter_context(started(_nginx("proxy.conf", place, _port(origin)), {}))
     stack.enter_context(pinned(cores[1] if cores else None))
     return {OURS: ours, PIECES: ours, NGINX: proxy}
 

@@ -7,7 +7,6 @@ module for what is done often: profile-guided optimisation. They are kept in `ru
 names for functions. A function that has changed since is built as if nothing were known of it.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -167,13 +166,8 @@ def _counting() -> dict[str, str]:
         "CARGO_TARGET_DIR": str(BUILD / "target"),
     }
     maturin = str(Path(sys.executable).parent / "maturin")
-    done = subprocess.run(
-        [maturin, "build", "--quiet", "--profile", "release", "-o", str(wheels)],
-        cwd=ROOT,
-        env=os.environ | build,
-    )
-    if done.returncode:
-        raise Missing("the build failed")
+    command = [maturin, "build", "--quiet", "--profile", "release", "-o", str(wheels)]
+    run(*command, cwd=ROOT, environment=build)
     tree = BUILD / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
