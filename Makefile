@@ -8,8 +8,8 @@ RUST_SOURCES := $(shell find rust -name '*.rs' -o -name 'Cargo.toml' -o -name 'C
 CARGO  := $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
 # What `make train` has counted guides the compiler that it was counted with, and no other.
 COUNTS := $(abspath rust/profile/counts.profdata)
-SAME   := $(shell $(dir $(CARGO))rustc -vV 2>/dev/null | cmp -s - rust/profile/compiler.txt && echo yes)
-GUIDE  := $(if $(filter releaseyes,$(PROFILE)$(SAME)),-Cprofile-use=$(COUNTS) -Cllvm-args=-no-pgo-warn-mismatch)
+SAME    = $(shell $(dir $(CARGO))rustc -vV 2>/dev/null | cmp -s - rust/profile/compiler.txt && echo yes)
+GUIDE   = $(if $(filter releaseyes,$(PROFILE)$(SAME)),-Cprofile-use=$(COUNTS) -Cllvm-args=-no-pgo-warn-mismatch)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint format bench train docs clean
