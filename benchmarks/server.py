@@ -53,8 +53,8 @@ class Server:
 
 
 @contextmanager
-def started(peer: Peer, environment: Mapping[str, str]) -> Iterator[Server]:
-    """Builds it and starts it on the server's core.
+def started(peer: Peer, environment: Mapping[str, str], *, pin: bool = True) -> Iterator[Server]:
+    """Builds it and starts it on the server's core, or on any.
 
     Raises:
         Missing: it cannot be built, or does not answer.
@@ -62,7 +62,7 @@ def started(peer: Peer, environment: Mapping[str, str]) -> Iterator[Server]:
     port = free_port()
     command = [word.replace("{port}", str(port)) for word in peer.build()]
     surroundings = os.environ | peer.environment | environment
-    cores = pair()
+    cores = pair() if pin else None
     with TemporaryFile() as said:
         with pinned(cores[0] if cores else None):
             process = subprocess.Popen(
