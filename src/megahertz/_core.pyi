@@ -282,6 +282,22 @@ class Socket:
 # --- tls.rs ---
 
 @final
+class JsonEncoder:
+    """`Service.encode` of an application whose handlers give plain JSON mostly.
+
+    The engine writes what is made of None, bool, int of 64 bits, float, str, list, tuple, dict of
+    str, and msgspec Structs without tag, `array_like` and `omit_defaults` by itself, the same
+    octets as msgspec's; and calls `other` with what is not, errors and subclasses included. From
+    then on it calls `other` with whatever that route gives.
+    """
+
+    def __new__(cls, other: Callable[[Any], bytes]) -> JsonEncoder: ...
+    def __call__(self, value: object) -> bytes:
+        """By `other`."""
+    def plain(self, value: object) -> bytes | None:
+        """As the engine writes it; None where that is left to `other`."""
+
+@final
 class TlsConfig:
     """What a secure socket shows and asks, checked.
 

@@ -12,22 +12,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from megahertz.engine import Answer, Route, Server
+from megahertz.engine import Answer, JsonEncoder, Route, Server
 from megahertz.settings import Limits
 
 
 class Plain:
     """A service made of routes; remembers what failed."""
 
-    def __init__(self, routes, fallback=None, refusals=None):
+    def __init__(self, routes, fallback=None, refusals=None, encode=None):
+        self.encode = encode or JsonEncoder(msgspec.json.encode)
         self.routes = routes
         self.fallback = fallback
         self.refusals = refusals or {}
         self.failures: list[BaseException] = []
         self.entered = self.left = 0
-
-    def encode(self, value: object) -> bytes:
-        return msgspec.json.encode(value)
 
     def failed(self, exchange, error: BaseException) -> Answer:
         self.failures.append(error)
@@ -122,6 +120,7 @@ def serve() -> Callable[..., contextlib.AbstractAsyncContextManager[Site]]:
         refusals=None,
         tls=None,
         secret=None,
+        encode=None,
         **limits: Any,
     ) -> AsyncIterator[Site]:
         routes = []
@@ -131,7 +130,7 @@ def serve() -> Callable[..., contextlib.AbstractAsyncContextManager[Site]]:
                 handler, options = handler
             method, pattern = line.split()
             routes.append(Route(methods=(method,), pattern=pattern, endpoint=handler, **options))
-        service = Plain(routes, fallback, refusals)
+        service = Plain(routes, fallback, refusals, encode)
         with socket.create_server(("127.0.0.1", 0), backlog=1000) as sock:
             bounds = Limits(**limits)
             async with Server(service, [sock], limits=bounds, tls=tls, secret=secret) as server:

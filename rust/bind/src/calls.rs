@@ -4,7 +4,7 @@
 //! they are declared here because the limited API of 3.11 does not list them (feature `abi3`).
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple, PyType};
 use std::os::raw::c_int;
 
 unsafe extern "C" {
@@ -140,6 +140,41 @@ pub fn is_weakly_known<T>(object: &Bound<'_, T>, offset: usize) -> bool {
     // SAFETY: a live object of the type whose offset it is: there lies the head of its list of weak
     // references, NULL while it is empty (PyTypeObject.tp_weaklistoffset).
     unsafe { !object.as_ptr().byte_add(offset).cast::<*mut PyObject>().read().is_null() }
+}
+
+/// Where instances of `kind` keep what a descriptor of `__slots__` names; None of any other one.
+#[cfg(not(feature = "abi3"))]
+pub fn slot_offset(descriptor: &Object<'_>, kind: &Bound<'_, PyType>) -> Option<usize> {
+    let pointer = descriptor.as_ptr();
+    // SAFETY: a live object, which is a PyMemberDescrObject where its type says so, and then refers
+    // to its class and to a definition that lives as long. Instances of `kind` have the class's
+    // slots where the class has them, if it is one of its bases.
+    unsafe {
+        if ffi::Py_TYPE(pointer) != &raw mut ffi::PyMemberDescr_Type {
+            return None;
+        }
+        let descriptor = pointer.cast::<ffi::PyMemberDescrObject>();
+        let member = &*(*descriptor).d_member;
+        let owner = (*descriptor).d_common.d_type;
+        let ours = ffi::PyType_IsSubtype(kind.as_type_ptr(), owner) != 0;
+        let slot = ours && member.type_code == ffi::Py_T_OBJECT_EX;
+        slot.then(|| usize::try_from(member.offset).ok()).flatten()
+    }
+}
+
+/// The limited API does not say.
+#[cfg(feature = "abi3")]
+pub fn slot_offset(_: &Object<'_>, _: &Bound<'_, PyType>) -> Option<usize> {
+    None
+}
+
+/// What an object has in a slot, whose offset `slot_offset` told of its type; None while it is unset.
+pub fn slot<'py>(object: &Object<'py>, offset: usize) -> Option<Object<'py>> {
+    // SAFETY: a live object of that type: there lies a reference of its own, or NULL.
+    unsafe {
+        let held = object.as_ptr().byte_add(offset).cast::<*mut PyObject>().read();
+        Bound::from_borrowed_ptr_or_opt(object.py(), held)
+    }
 }
 
 /// The reference count (under the GIL).

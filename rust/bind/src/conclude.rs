@@ -3,6 +3,7 @@ use crate::answer::Answer;
 use crate::calls::{self, Object};
 use crate::engine::{Engine, Route};
 use crate::exchange::{Exchange, Lazy, Reason};
+use crate::json::{Encode, JsonEncoder};
 use crate::task::{Outcome, RequestTask, is_fatal};
 use plane::Outcome as Ended;
 use poll::{Body, Token};
@@ -10,7 +11,14 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyString};
+use std::sync::atomic::Ordering::Relaxed;
 use wire::Refusal;
+
+/// What most handlers give, and the head that goes before it.
+enum Plain<'a, 'py> {
+    Octets(&'a [u8], Bound<'py, PyBytes>),
+    Json(&'a [u8], &'a JsonEncoder, Vec<u8>),
+}
 
 /// Bodies from here on are sent from the bytes object instead of being copied (spike.md, 6).
 const SHARE_BYTES: usize = 16 * 1024;
@@ -86,8 +94,8 @@ impl Engine {
         };
         let Some(begun) = exchange.unseen() else { return Ok(()) };
         let mut engine = slf.borrow_mut();
-        if let Some((rendered, bytes)) = &plain {
-            engine.send(token, status, rendered, bytes);
+        if let Some(plain) = plain {
+            engine.send_plain(token, status, plain);
         }
         if let Some(admission) = begun.admission {
             let ended = Ended::Status(status);
@@ -99,14 +107,10 @@ impl Engine {
         Ok(())
     }
 
-    /// What most handlers give: bytes, or what is written as JSON; with the head that goes before
-    /// it. None where it is anything else.
-    fn plain<'a, 'py>(
-        route: &'a Route,
-        value: &Object<'py>,
-    ) -> PyResult<Option<(&'a [u8], Bound<'py, PyBytes>)>> {
+    /// Bytes, or what is written as JSON; None where it is anything else.
+    fn plain<'a, 'py>(route: &'a Route, value: &Object<'py>) -> PyResult<Option<Plain<'a, 'py>>> {
         if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-            return Ok(Some((&route.octets, bytes.clone())));
+            return Ok(Some(Plain::Octets(&route.octets, bytes.clone())));
         }
         let other = value.is_none()
             || value.is_exact_instance_of::<PyString>()
@@ -114,9 +118,19 @@ impl Engine {
         if other {
             return Ok(None);
         }
-        let encoded = calls::call(route.hooks.encode.bind(value.py()), [value])?;
-        match encoded.cast_into::<PyBytes>() {
-            Ok(bytes) => Ok(Some((&route.json, bytes))),
+        let encode = match &route.hooks.encode {
+            Encode::Other(encode) => encode,
+            Encode::Json(ours) if route.foreign.load(Relaxed) => ours.get().other(),
+            Encode::Json(ours) => {
+                if let Some(written) = ours.get().written(value) {
+                    return Ok(Some(Plain::Json(&route.json, ours.get(), written)));
+                }
+                route.foreign.store(true, Relaxed);
+                ours.get().other()
+            }
+        };
+        match calls::call(encode.bind(value.py()), [value])?.cast_into::<PyBytes>() {
+            Ok(bytes) => Ok(Some(Plain::Octets(&route.json, bytes))),
             Err(_) => Err(PyTypeError::new_err("encode() gives bytes")),
         }
     }
@@ -127,8 +141,8 @@ impl Engine {
         route: &Route,
         value: &Object<'_>,
     ) -> PyResult<u16> {
-        if let Some((rendered, bytes)) = Self::plain(route, value)? {
-            slf.borrow_mut().send(token, route.status, rendered, &bytes);
+        if let Some(plain) = Self::plain(route, value)? {
+            slf.borrow_mut().send_plain(token, route.status, plain);
             return Ok(route.status);
         }
         if let Ok(answer) = value.cast::<Answer>() {
@@ -153,6 +167,19 @@ impl Engine {
         }
         let body = answer.body_bytes(slf.py());
         slf.borrow_mut().send(token, answer.status(), answer.rendered(), &body);
+    }
+
+    fn send_plain(&mut self, token: Token, status: u16, plain: Plain<'_, '_>) {
+        match plain {
+            Plain::Octets(rendered, bytes) => self.send(token, status, rendered, &bytes),
+            Plain::Json(rendered, _, written) if written.len() >= SHARE_BYTES => {
+                self.reactor.reply(token, status, rendered, Body::Shared(Box::new(written)));
+            }
+            Plain::Json(rendered, encoder, written) => {
+                self.reactor.reply(token, status, rendered, Body::Copied(&written));
+                encoder.give_back(written);
+            }
+        }
     }
 
     /// Answers whole, with a body that may be large.

@@ -7,6 +7,7 @@ use crate::contexts::Contexts;
 use crate::exchange::{Exchange, Reason};
 use crate::figures::row_of;
 use crate::gate::{Admission, Gate};
+use crate::json::Encode;
 use crate::lag::Lag;
 use crate::limits::{settings, socket_options};
 use crate::plane::Plane;
@@ -26,7 +27,7 @@ use pyo3::types::PyDict;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use wire::{Refusal, Router, reply};
 
 /// What a route's answers look like, rendered once; an object to be shared, as `Runtime` is.
@@ -52,6 +53,8 @@ pub struct Route {
     pub text: Vec<u8>,
     pub octets: Vec<u8>,
     pub empty: Vec<u8>,
+    /// It has given what is not plain JSON: nobody tries again to write it here.
+    pub foreign: AtomicBool,
     /// The engine's, so that a request needs no borrow of it for them.
     pub runtime: Py<Runtime>,
     pub hooks: Arc<Hooks>,
@@ -83,6 +86,7 @@ impl Route {
             text: head(b"text/plain; charset=utf-8"),
             octets: head(b"application/octet-stream"),
             empty: reply::render(204, &[]),
+            foreign: AtomicBool::new(false),
             runtime: engine.runtime.clone_ref(py),
             hooks: Arc::clone(&engine.hooks),
         })
@@ -91,7 +95,7 @@ impl Route {
 
 /// What the application does for the engine.
 pub struct Hooks {
-    pub encode: Py<PyAny>,
+    pub encode: Encode,
     pub failed: Py<PyAny>,
     pub expired: Py<PyAny>,
     /// Makes the error that a handler meets when its body is refused half way.
@@ -186,7 +190,7 @@ impl Engine {
         py: Python<'_>,
         lp: Py<PyAny>,
         limits: &Bound<'_, PyDict>,
-        encode: Py<PyAny>,
+        encode: Object<'_>,
         failed: Py<PyAny>,
         expired: Py<PyAny>,
         broken: Py<PyAny>,
@@ -196,7 +200,7 @@ impl Engine {
         plane: Option<&Bound<'_, Plane>>,
     ) -> PyResult<Self> {
         static ENGINES: AtomicUsize = AtomicUsize::new(0);
-        let settings = settings(limits)?;
+        let (settings, encode) = (settings(limits)?, Encode::of(&encode));
         let (socket_options, unread) = socket_options(limits)?;
         Ok(Engine {
             reactor: Reactor::new(settings, row_of(plane)?).map_err(refused)?,
@@ -486,7 +490,7 @@ impl Engine {
             route.get().typed.as_ref().map_or(Ok(()), |typed| typed.traverse(&visit))?;
         }
         let Hooks { encode, failed, expired, broken, idle, deadline: _ } = &*self.hooks;
-        for hook in [encode, failed, expired, broken, idle] {
+        for hook in [encode.object(), failed, expired, broken, idle] {
             visit.call(hook)?;
         }
         for (task, exchange) in self.running.values() {

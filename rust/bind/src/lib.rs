@@ -21,6 +21,7 @@ mod figures;
 mod gate;
 mod held;
 mod journal;
+mod json;
 mod lag;
 mod limits;
 mod link;
@@ -58,6 +59,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     plane::register(module)?;
     gate::register(module)?;
     journal::register(module)?;
+    json::register(module)?;
     load::register(module)?;
     links::register(module)?;
     link::register(module)?;

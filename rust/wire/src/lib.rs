@@ -4,7 +4,7 @@
 //! writes a response's head, [`ask`] writes a request and [`response`] reads what is answered,
 //! [`route`] finds who answers, [`query`] what is asked of them,
 //! [`refusal`] says why not, [`trace`] which trace they belong to, and [`websocket`] is what a
-//! connection may turn into. [`resp`] is what Redis speaks.
+//! connection may turn into. [`resp`] is what Redis speaks, [`json`] what most answers are made of.
 #![forbid(unsafe_code)]
 
 pub mod ask;
@@ -12,6 +12,7 @@ pub mod chunked;
 pub mod date;
 pub mod forwarded;
 pub mod head;
+pub mod json;
 pub mod percent;
 pub mod query;
 pub mod refusal;

@@ -13,6 +13,7 @@ from megahertz.engine import (
     Answer,
     Endpoint,
     Exchange,
+    JsonEncoder,
     Observer,
     Plane,
     Route,
@@ -184,8 +185,8 @@ class App(Router):
         """The engine's own answers, as problem documents."""
         return refusals()
 
-    encode = staticmethod(to_json)
-    """JSON of a handler's value; between the engine and msgspec is no frame of Python."""
+    encode = JsonEncoder(to_json)
+    """JSON of a handler's value, by the engine itself where it is plain."""
 
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:
         """The answer to a request whose handler raised, or ran out of time."""
