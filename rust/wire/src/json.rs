@@ -141,17 +141,18 @@ fn thousandths(out: &mut Vec<u8>, value: f64) -> bool {
 fn plain(octets: &[u8]) -> usize {
     let mut count = 0;
     for chunk in octets.chunks_exact(CHUNK) {
-        if chunk.iter().fold(false, |any, &octet| any | is_special(octet)) {
+        if chunk.iter().fold(0, |any, &octet| any | special(octet)) != 0 {
             break;
         }
         count += CHUNK;
     }
     let rest = &octets[count..];
-    count + rest.iter().position(|&octet| is_special(octet)).unwrap_or(rest.len())
+    count + rest.iter().position(|&octet| special(octet) != 0).unwrap_or(rest.len())
 }
 
-fn is_special(octet: u8) -> bool {
-    matches!(octet, ..0x20 | b'"' | b'\\')
+/// 1 for an octet that needs an escape. A number, since vectors are made of those.
+fn special(octet: u8) -> u8 {
+    u8::from(octet < 0x20) | u8::from(octet == b'"') | u8::from(octet == b'\\')
 }
 
 #[cold]
