@@ -8,7 +8,6 @@ due. Health and retries are the same for every balancer; only who chooses differ
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 import click
 
 from benchmarks.build import ROOT, Missing
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.plot import Bar, charts
 from benchmarks.result import about, said, spreads, tell
 from benchmarks.server import started
@@ -87,7 +86,7 @@ def backends() -> Iterator[dict[str, Instance]]:
     """All three, running."""
     with TemporaryDirectory() as folder, ExitStack() as stack:
         Path(folder, "balance_app.py").write_text(APP)
-        command = [sys.executable, "-m", "megahertz", "run", "balance_app:app", "--port", "{port}"]
+        command = mhz_run("balance_app:app")
         found = {}
         for name, told in BACKENDS.items():
             peer = Peer(name, lambda: command, {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"})

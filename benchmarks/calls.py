@@ -69,7 +69,7 @@ def running() -> Iterator[dict[str, Client]]:
     """The server, and all clients of it."""
     with ExitStack() as stack:
         server = stack.enter_context(started(peers()[FLOOR], {}))
-        port = int(server.base.rpartition(":")[2])
+        port = server.port
         clients = {name: Client(name, port) for name in (*OURS, *PEERS)}
         for client in clients.values():
             stack.callback(client.close)

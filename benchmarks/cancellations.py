@@ -9,7 +9,6 @@ import json
 import selectors
 import socket
 import struct
-import sys
 import urllib.request
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +18,7 @@ import click
 
 from benchmarks.build import ROOT
 from benchmarks.limits import raise_limits
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.result import about, said, save
 from benchmarks.server import Server, started
 from megahertz.load import pair, pinned
@@ -118,8 +117,7 @@ def counts(address: tuple[str, int]) -> dict[str, Any]:
 
 def run(server: Server, count: int) -> dict[str, Any]:
     """Both halves, and what is left of them."""
-    host, _, port = server.base.removeprefix("http://").rpartition(":")
-    address = (host, int(port))
+    address = ("127.0.0.1", server.port)
     expire(address, ONCE * 2)
     settled = server.usage().rss
     expire(address, count // 2 - ONCE * 2)
@@ -152,9 +150,9 @@ def main(count: int, keep: bool) -> None:
     raise_limits(ONCE)
     with TemporaryDirectory() as folder:
         Path(folder, "cancelled_app.py").write_text(APP)
-        command = [sys.executable, "-m", "megahertz", "run", "cancelled_app:app"]
+        command = mhz_run("cancelled_app:app")
         environment = {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"}
-        peer = Peer("cancelled", lambda: [*command, "--port", "{port}"], environment)
+        peer = Peer("cancelled", lambda: command, environment)
         cores = pair()
         with started(peer, {}) as server, pinned(cores[1] if cores else None):
             found = about("cancellations") | {"noted": run(server, count)}

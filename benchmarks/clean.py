@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from benchmarks.build import ROOT
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.result import about, said, save
 from benchmarks.server import started
 from megahertz.load import pair, pinned
@@ -186,7 +186,7 @@ def main(seconds: float, window: float, keep: bool) -> None:
     """Asks a service without a fault, and tells what was told of it."""
     with TemporaryDirectory() as folder:
         Path(folder, "clean_app.py").write_text(APP)
-        command = [sys.executable, "-m", "megahertz", "run", "clean_app:app", "--port", "{port}"]
+        command = mhz_run("clean_app:app")
         environment = {
             "PYTHONPATH": f"{ROOT / 'src'}:{folder}",
             "CLEAN_WINDOW": f"{window}",

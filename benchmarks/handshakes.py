@@ -7,7 +7,6 @@ server's. A kept connection asks all of its requests on one.
 
 import socket
 import ssl
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import click
 import trustme
 
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.result import about, said, spreads, tell
 from benchmarks.server import Server, started
 from megahertz.load import pair, pinned
@@ -128,8 +127,7 @@ def tls_options(authority: trustme.CA, key: str, folder: Path) -> list[str]:
 
 
 def _command(options: Sequence[str]) -> Callable[[], list[str]]:
-    run = [sys.executable, "-m", "megahertz", "run", APP, "--port", "{port}"]
-    return lambda: [*run, "--log-level", "error", *options]
+    return lambda: mhz_run(APP, "--log-level", "error", *options)
 
 
 def rounds(count: int, each: int) -> Iterator[tuple[str, float, float]]:
@@ -141,7 +139,7 @@ def rounds(count: int, each: int) -> Iterator[tuple[str, float, float]]:
         for number in range(count + 1):
             for kind in KINDS:
                 server = running[kind.key]
-                client = Client(kind, int(server.base.rpartition(":")[2]), authority)
+                client = Client(kind, server.port, authority)
                 client.ask(20)
                 before, began = server.usage().cpu, time.perf_counter()
                 client.ask(each)

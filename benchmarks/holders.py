@@ -109,7 +109,7 @@ class Holders:
 @contextmanager
 def held(server: Server, path: str, count: int) -> Iterator[Holders]:
     """Sockets on it."""
-    holders = Holders(int(server.base.rpartition(":")[2]), path, count)
+    holders = Holders(server.port, path, count)
     try:
         yield holders
     finally:

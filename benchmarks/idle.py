@@ -89,7 +89,7 @@ def _open(server: Server, connections: int) -> Iterator[None]:
 
 def _asked(server: Server) -> socket.socket:
     """A connection that has had one answer and stays open."""
-    peer = socket.create_connection(("127.0.0.1", int(server.base.rpartition(":")[2])), 10)
+    peer = socket.create_connection(("127.0.0.1", server.port), 10)
     try:
         peer.sendall(ASK)
         if not peer.recv(4096).startswith(b"HTTP/1.1 200"):

@@ -10,7 +10,6 @@ record at all. wrk asks on the other core, as fast as it is answered.
 
 import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from typing import Any
 import click
 
 from benchmarks.generator import load
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.result import about, said, spreads, tell
 from benchmarks.server import started
 from benchmarks.work import Ask, Point
@@ -46,8 +45,7 @@ POINT = Point(64)
 
 def once(way: str, file: Path, seconds: float) -> dict[str, float]:
     """One way: CPU, answers a second, p99."""
-    command = [sys.executable, "-m", "megahertz", "run", APP, "--port", "{port}"]
-    peer = Peer(way, lambda: [*command, "--log-level", "error"])
+    peer = Peer(way, lambda: mhz_run(APP, "--log-level", "error"))
     cores = pair()
     with started(peer, {"LOGGED": way, "LOGGED_FILE": str(file)}) as server:
         server.verify([ASK])

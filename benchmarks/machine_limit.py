@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from benchmarks.build import ROOT
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.result import about, said, save, spreads
 from benchmarks.server import Server, started
 from megahertz.engine import Plane, look
@@ -90,8 +90,7 @@ def main(rounds: int, seconds: float, keep: bool) -> None:
     """What a limit of the machine lets pass."""
     with TemporaryDirectory() as folder:
         Path(folder, "limited_app.py").write_text(APP)
-        command = [sys.executable, "-m", "megahertz", "run", "limited_app:app"]
-        command += ["--port", "{port}", "--workers", str(WORKERS)]
+        command = mhz_run("limited_app:app", "--workers", str(WORKERS))
         peer = Peer("limited", lambda: command, {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"})
         runs = []
         for _ in range(rounds):

@@ -6,7 +6,6 @@ often the backend was asked meanwhile, and how long it took to close.
 """
 
 import http.client
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ from typing import Any
 import click
 
 from benchmarks.build import ROOT
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.result import about, said, save
 from benchmarks.server import Server, started
 
@@ -54,7 +53,7 @@ class Caller:
 
     def __init__(self, server: Server, path: str) -> None:
         self._path = path
-        self._http = http.client.HTTPConnection(server.base.removeprefix("http://"), timeout=20)
+        self._http = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
         self.seen: list[tuple[float, str]] = []
 
     def get(self, path: str) -> str:
@@ -127,7 +126,7 @@ def main(down: float, keep: bool) -> None:
     """What callers get while a backend is down, and after."""
     with TemporaryDirectory() as folder:
         Path(folder, "outage_app.py").write_text(APP)
-        command = [sys.executable, "-m", "megahertz", "run", "outage_app:app", "--port", "{port}"]
+        command = mhz_run("outage_app:app")
         peer = Peer("outage", lambda: command, {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"})
         with started(peer, {}) as server:
             runs = {name: run(server, f"/{name}", down) for name in ("ratio", "adaptive")}

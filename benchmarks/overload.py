@@ -24,7 +24,7 @@ import click
 
 from benchmarks.build import ROOT
 from benchmarks.limits import raise_limits
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.plot import Bar, charts
 from benchmarks.result import about, said, save, spreads
 from benchmarks.server import started
@@ -69,7 +69,7 @@ def peers(folder: str) -> dict[str, Peer]:
     return {
         name: Peer(
             name,
-            lambda app=app: [sys.executable, "-m", "megahertz", "run", app, "--port", "{port}"],
+            lambda app=app: mhz_run(app),
             {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"},
         )
         for name, app in (

@@ -1,5 +1,6 @@
 """Who is compared: a C floor, servers of Go, Python and Node, and us."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -88,6 +89,11 @@ def peers() -> dict[str, Peer]:
             *_ours(module, f"{name} on ", *versions),
         ]
     return {peer.name: peer for peer in listed}
+
+
+def mhz_run(app: str, *options: str, interpreter: str = sys.executable) -> list[str]:
+    """The command of `mhz run` of an application."""
+    return [interpreter, "-m", "megahertz", "run", app, "--port", "{port}", *options]
 
 
 def chosen(names: Sequence[str], wanted: Iterable[str]) -> list[str]:
@@ -181,5 +187,5 @@ def _client(client: str, *versions: str) -> Peer:
 
 
 def _mhz(module: str, loop: str) -> list[str]:
-    command = [python("python"), "-m", "megahertz", "run", f"{PACKAGE}.{module}:app"]
-    return [*command, "--port", "{port}", "--loop", loop, "--log-level", "error"]
+    options = ("--loop", loop, "--log-level", "error")
+    return mhz_run(f"{PACKAGE}.{module}:app", *options, interpreter=python("python"))

@@ -8,7 +8,6 @@ its answer. In each round everybody has a turn (A B C A B C); medians of the rou
 import os
 import selectors
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from typing import Any
 import click
 
 from benchmarks.build import python_version, says
-from benchmarks.peer import Peer, nginx
+from benchmarks.peer import Peer, mhz_run, nginx
 from benchmarks.result import about, said, spreads, tell
 from benchmarks.server import Server, started
 from megahertz.load import pair, pinned, tree
@@ -97,14 +96,8 @@ def _nginx(template: str, place: Path, origin: int = 0) -> Peer:
 
 
 def _ours(origin: int) -> Peer:
-    options = ["--port", "{port}", "--log-level", "error"]
-    command = [sys.executable, "-m", "megahertz", "run", APP, *options]
     environment = {"BENCH_ORIGIN": f"http://127.0.0.1:{origin}"}
-    return Peer("ours", lambda: command, environment)
-
-
-def _port(server: Server) -> int:
-    return int(server.base.rpartition(":")[2])
+    return Peer("ours", lambda: mhz_run(APP, "--log-level", "error"), environment)
 
 
 def running(stack: ExitStack) -> dict[str, Server]:
@@ -117,8 +110,8 @@ def running(stack: ExitStack) -> dict[str, Server]:
     cores = pair()
     for pid in tree(origin.pid) if cores else ():
         os.sched_setaffinity(pid, {cores[1]})
-    ours = stack.enter_context(started(_ours(_port(origin)), {}))
-    proxy = stack.enter_context(started(_nginx("proxy.conf", place, _port(origin)), {}))
+    ours = stack.enter_context(started(_ours(origin.port), {}))
+    proxy = stack.enter_context(started(_nginx("proxy.conf", place, origin.port), {}))
     stack.enter_context(pinned(cores[1] if cores else None))
     return {OURS: ours, PIECES: ours, NGINX: proxy}
 
@@ -137,7 +130,7 @@ def rounds(count: int, share: float) -> Iterator[tuple[str, str, float]]:
                     requests = max(2, int(min(REQUESTS, ROUND // size) * share))
                     target = f"/{WAYS[way]}/{_file(name)}"
                     before = server.usage().cpu
-                    ask(_port(server), target, size, requests)
+                    ask(server.port, target, size, requests)
                     if number:  # the first is for caches
                         yield name, way, (server.usage().cpu - before) / requests * 1e6
 

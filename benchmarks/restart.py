@@ -25,7 +25,7 @@ import aiohttp
 import click
 
 from benchmarks import generator
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.server import Server, started
 from benchmarks.work import Ask, Point
 from megahertz.load import tree
@@ -156,8 +156,8 @@ def main(seconds: float, workers: int, sockets: int, pause: float) -> None:
     generator.check()
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "restart_app.py").write_text(APP)
-        run = [sys.executable, "-m", "megahertz", "run", "restart_app:app", "--port", "{port}"]
-        peer = Peer("restart", lambda: [*run, "--workers", str(workers), "--supervise"])
+        command = mhz_run("restart_app:app", "--workers", str(workers), "--supervise")
+        peer = Peer("restart", lambda: command)
         with started(peer, {"PYTHONPATH": name}) as server:
             found = asyncio.run(measure(server, seconds, sockets, pause))
     click.echo(json.dumps(found, indent=2))

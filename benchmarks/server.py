@@ -30,6 +30,11 @@ class Server:
     pid: int
     base: str
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.base.rpartition(":")[2])
+
     def usage(self) -> Usage:
         """Of the process and all below it."""
         return usage(self.pid)

@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from benchmarks.limits import raise_limits
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.result import about, said, save, spreads
 from benchmarks.schedule import scheduled
 from benchmarks.server import Server, started
@@ -111,9 +111,8 @@ def _send(sock: socket.socket) -> None:
 @contextmanager
 def attacked(server: Server, count: int, secure: bool) -> Iterator[None]:
     """While so many slow clients are there."""
-    port = server.base.rpartition(":")[2]
-    command = [sys.executable, "-m", "benchmarks.slow", "--attack", str(count), "--port", port]
-    command += ["--tls"] if secure else []
+    options = ["--attack", str(count), "--port", f"{server.port}", *(["--tls"] if secure else [])]
+    command = [sys.executable, "-m", "benchmarks.slow", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         if process.stdout is None or process.stdout.readline() != "ready\n":
@@ -129,7 +128,7 @@ def attacked(server: Server, count: int, secure: bool) -> Iterator[None]:
 def command(folder: Path, count: int, secure: bool) -> list[str]:
     """`mhz run` with room for all of them."""
     (folder / "slow_app.py").write_text(APP)
-    options = ["--port", "{port}", "--limit", f"connections={count + 1000}"]
+    options = ["--limit", f"connections={count + 1000}"]
     if secure:
         import trustme
 
@@ -138,7 +137,7 @@ def command(folder: Path, count: int, secure: bool) -> list[str]:
         (folder / "key.pem").write_bytes(issued.private_key_pem.bytes())
         options += ["--tls-cert", str(folder / "chain.pem")]
         options += ["--tls-key", str(folder / "key.pem")]
-    return [sys.executable, "-m", "megahertz", "run", "slow_app:app", *options]
+    return mhz_run("slow_app:app", *options)
 
 
 def measure(

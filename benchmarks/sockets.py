@@ -11,7 +11,6 @@ it, so CPU is told apart by process.
 
 import json
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from http.client import HTTPConnection
@@ -22,7 +21,7 @@ import click
 from benchmarks.build import is_release
 from benchmarks.holders import MOST_HELD, Holders, held
 from benchmarks.limits import raise_limits
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, mhz_run
 from benchmarks.result import about, said, save
 from benchmarks.schedule import scheduled
 from benchmarks.server import Server, started
@@ -52,7 +51,7 @@ def broadcast(server: Server, holders: Holders, size: int) -> tuple[float, float
     octets = size + (2 if size < 126 else 4 if size < 65_536 else 10)
     holders.await_frame(octets)
     before, began = server.usage().cpu, time.monotonic()
-    connection = HTTPConnection(server.base.removeprefix("http://"), timeout=60)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", f"/say/{size}")
     connection.getresponse().read()
     connection.close()
@@ -69,9 +68,8 @@ def live(server: Server) -> float:
 def command(workers: int, connections: int) -> list[str]:
     """The server: pings are off, since one a socket in 20 s is a cost of its own."""
     target = "benchmarks.peers.python.sockets:app"
-    options = ["--port", "{port}", "--workers", str(workers)]
     limits = ["--limit", f"connections={connections + 200}", "--limit", "ping_interval=0"]
-    return [sys.executable, "-m", "megahertz", "run", target, *options, *limits]
+    return mhz_run(target, "--workers", str(workers), *limits)
 
 
 def measure(sockets: int, workers: int, size: int, rounds: int) -> dict[str, Any]:

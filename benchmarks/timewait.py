@@ -50,7 +50,7 @@ async def call(port: int, calls: int) -> PoolStatistics:
 def main(calls: int) -> None:
     """Connections that calls leave behind; ends with 1 where there are more than callers."""
     with started(peers()[FLOOR], {}) as server:
-        port = int(server.base.rpartition(":")[2])
+        port = server.port
         seen = asyncio.run(call(port, calls))
         after = lying(port)
     click.echo(f"and after it was closed: {after}")

@@ -24,7 +24,7 @@ import trustme
 from benchmarks.build import ROOT, Missing, run, says, tool
 from benchmarks.handshakes import tls_options
 from benchmarks.holders import held
-from benchmarks.peer import PACKAGE, Peer
+from benchmarks.peer import PACKAGE, Peer, mhz_run
 from benchmarks.server import Server, started
 from benchmarks.sockets import broadcast
 from benchmarks.store import STORES
@@ -209,15 +209,14 @@ def calls(environment: Mapping[str, str]) -> None:
     """Our client's calls of our server."""
     program = [sys.executable, "-m", f"{PACKAGE}.calling", "megahertz uvloop"]
     with _running("ours", (), environment) as server:
-        port = server.base.rpartition(":")[2]
-        run(*program, port, "64", environment=environment, text=f"{SECONDS}\n")
+        run(*program, f"{server.port}", "64", environment=environment, text=f"{SECONDS}\n")
 
 
 def _running(
     module: str, options: Sequence[str], environment: Mapping[str, str]
 ) -> AbstractContextManager[Server]:
-    command = [sys.executable, "-m", "megahertz", "run", f"{PACKAGE}.{module}:app", *options]
-    peer = Peer(module, lambda: [*command, "--port", "{port}", "--log-level", "error"])
+    command = mhz_run(f"{PACKAGE}.{module}:app", *options, "--log-level", "error")
+    peer = Peer(module, lambda: command)
     return started(peer, environment)
 
 
