@@ -279,7 +279,7 @@ class Socket:
     def keep(self, object: Any) -> None:
         """The callbacks get this from now on, instead of what `make` makes each time."""
 
-# --- tls.rs ---
+# --- json.rs ---
 
 @final
 class JsonEncoder:
@@ -296,6 +296,8 @@ class JsonEncoder:
         """By `other`."""
     def plain(self, value: object) -> bytes | None:
         """As the engine writes it; None where that is left to `other`."""
+
+# --- tls.rs ---
 
 @final
 class TlsConfig:
