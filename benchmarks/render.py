@@ -109,6 +109,7 @@ PARTS: dict[tuple[str, str], Callable[[Found], list[str]]] = {
     ("docs/guide/logs.md", "logs"): logs.table,
     ("docs/guide/overload.md", "overload"): overload.table,
     ("docs/design/connections.md", "sockets"): sockets.table,
+    ("docs/design/connections.md", "million"): sockets.table,
     ("docs/design/connections.md", "slow"): slow.table,
 }
 """Tables between marks, by page and result."""

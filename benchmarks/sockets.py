@@ -12,7 +12,6 @@ it, so CPU is told apart by process.
 import json
 import statistics
 import time
-from collections.abc import Sequence
 from http.client import HTTPConnection
 from typing import Any
 
@@ -33,6 +32,8 @@ RATE = 2000
 """Live requests a second: a worker is a tenth busy with them."""
 
 CASES = ("19000/1", "100000/6")
+MILLION = ("1000000/56",)
+"""Minutes and 12 GB: by itself, and not with each run."""
 
 
 def bytes_each(server: Server, path: str, count: int) -> float:
@@ -137,18 +138,20 @@ def table(found: Any) -> list[str]:
 @click.option("--size", default=100, show_default=True, help="Octets of the message.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--save", "keep", is_flag=True, help="Write it to benchmarks/results.")
-def main(cases: Sequence[str], size: int, rounds: int, keep: bool) -> None:
+def main(cases: tuple[str, ...], size: int, rounds: int, keep: bool) -> None:
     """Bytes an idle WebSocket, P99 of others beside them, time and CPU of a broadcast to all."""
     if keep and not is_release():
         raise click.ClickException("`make install` first: only a release build is saved")
+    if keep and cases not in (CASES, MILLION):
+        raise click.ClickException(f"only the cases by themselves and {MILLION[0]} are saved")
     measured = []
     for case in cases:
         sockets, _, workers = case.partition("/")
         measured.append(measure(int(sockets), int(workers or 1), size, rounds))
         click.echo(json.dumps(measured[-1]), err=True)
-    named = "" if tuple(cases) == CASES else "".join(f" --case {case}" for case in cases)
+    named = "" if cases == CASES else "".join(f" --case {case}" for case in cases)
     found = {
-        **about("sockets"),
+        **about("million" if cases == MILLION else "sockets"),
         "command": f"python -m benchmarks.sockets{named}",
         "rounds": rounds,
         "cases": measured,
