@@ -1,5 +1,6 @@
 //! What holds for any bytes at all; shared by the fuzz targets and the replay of their corpus.
 #![allow(dead_code, missing_docs)]
+use wire::json::{self, Cursor, Key};
 use wire::resp::{Bounds as ReplyBounds, Fault as ReplyFault, Item as ReplyItem, Scanner, item};
 use wire::response::{Fault as AnswerFault, Limits, Reader as AnswerReader, Step as Stage};
 use wire::websocket::{Fault, Handshake, Inflater, Item, Reader, Step};
@@ -102,6 +103,47 @@ pub fn handshake(data: &[u8]) {
         handshake.write(&mut out, true);
         let lines = String::from_utf8(out).unwrap();
         assert!(lines.is_empty() || lines.ends_with("\r\n") && lines.matches('\n').count() <= 5);
+    }
+}
+
+/// Whatever is read as a value is written as one that reads the same, by `f64`'s own parser too.
+pub fn json(data: &[u8]) {
+    let mut cursor = Cursor::new(data);
+    if let Some(text) = cursor.string() {
+        let mut written = vec![];
+        let read = std::str::from_utf8(text.octets()).unwrap();
+        assert_eq!(read.chars().count(), text.characters());
+        json::text(&mut written, read);
+        assert_eq!(Cursor::new(&written).string().unwrap().octets(), read.as_bytes());
+    }
+    let mut cursor = Cursor::new(data);
+    if let Some(number) = cursor.float() {
+        let read = &data[..data.len() - cursor.left().len()];
+        let read: f64 = std::str::from_utf8(read).unwrap().parse().unwrap();
+        assert_eq!(read.to_bits(), number.to_bits());
+        let mut written = vec![];
+        json::float(&mut written, number);
+        assert_eq!(Cursor::new(&written).float().unwrap().to_bits(), number.to_bits());
+    }
+    let mut cursor = Cursor::new(data);
+    if let Some(number) = cursor.integer() {
+        let mut written = vec![];
+        json::integer(&mut written, number);
+        assert_eq!(Cursor::new(&written).integer(), Some(number));
+    }
+    // A name is a string, whoever looks for it.
+    let Some((name, _)) = std::str::from_utf8(data).ok().and_then(|text| text.split_once('"'))
+    else {
+        return;
+    };
+    for (first, before) in [(true, b"{"), (false, b",")] {
+        let mut written = before.to_vec();
+        json::text(&mut written, name);
+        written.push(b':');
+        assert!(Cursor::new(&written).take_key(&Key::member(name, first)));
+        let mut cursor = Cursor::new(&written);
+        assert_eq!(cursor.goes_on(before[0], b'}'), Some(true));
+        assert_eq!(cursor.name().unwrap().octets(), name.as_bytes());
     }
 }
 

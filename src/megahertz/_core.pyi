@@ -279,7 +279,7 @@ class Socket:
     def keep(self, object: Any) -> None:
         """The callbacks get this from now on, instead of what `make` makes each time."""
 
-# --- json.rs ---
+# --- json/encode.rs ---
 
 @final
 class JsonEncoder:
@@ -296,6 +296,32 @@ class JsonEncoder:
         """By `other`."""
     def plain(self, value: object) -> bytes | None:
         """As the engine writes it; None where that is left to `other`."""
+
+# --- json/decode.rs ---
+
+@final
+class JsonDecoder:
+    """`decode` of an endpoint whose bodies are plain JSON mostly.
+
+    The engine makes what has the shape by itself, and calls `other` with what has not, errors
+    included; where that goes on, with up to 63 texts before it looks again.
+
+    Args:
+        other: gives the same value for whatever has the shape.
+        shape: `("int", low, high)`, of at most 18 digits, or `("float", low, high)`, both bounds
+            included; `("str", least, most)`, of so many characters; `("bool",)`;
+            `("maybe", shape)` for that or None; `("list", shape, least, most)`;
+            `("dict", shape)`, of str; or `(cls, members)` for a msgspec Struct, with the name in
+            JSON, the attribute, the shape, and the default or `...` of each, in the class's order.
+
+    Raises:
+        TypeError, IndexError, OverflowError: that is no shape.
+    """
+
+    def __new__(cls, other: Callable[[bytes], Any], shape: object) -> JsonDecoder: ...
+    def __call__(self, octets: bytes) -> Any: ...
+    def plain(self, octets: bytes) -> tuple[Any] | None:
+        """As the engine makes it; None where that is left to `other`."""
 
 # --- tls.rs ---
 

@@ -177,6 +177,87 @@ pub fn slot<'py>(object: &Object<'py>, offset: usize) -> Option<Object<'py>> {
     }
 }
 
+/// A type whose instances are made without a call of their `__init__`, and filled slot by slot.
+pub struct Blank {
+    kind: Py<PyType>,
+    allocate: ffi::allocfunc,
+    collected: bool,
+}
+
+impl Blank {
+    /// None of a type that cannot be instantiated.
+    pub fn of(kind: &Bound<'_, PyType>) -> Option<Blank> {
+        let pointer = kind.as_type_ptr();
+        // SAFETY: a live type; what its slot `tp_alloc` has is NULL or a function of that type.
+        let (allocate, flags) = unsafe {
+            let slot = ffi::PyType_GetSlot(pointer, ffi::Py_tp_alloc);
+            let allocate: Option<ffi::allocfunc> = std::mem::transmute(slot);
+            (allocate, ffi::PyType_GetFlags(pointer))
+        };
+        let collected = flags & ffi::Py_TPFLAGS_HAVE_GC != 0;
+        Some(Blank { kind: kind.clone().unbind(), allocate: allocate?, collected })
+    }
+
+    pub fn kind(&self) -> &Py<PyType> {
+        &self.kind
+    }
+
+    /// An instance all of whose slots are unset; None without memory.
+    pub fn make<'py>(&self, py: Python<'py>) -> Option<Object<'py>> {
+        // SAFETY: its own type's, of items of no size; a new reference, or NULL with an error set,
+        // which is taken.
+        unsafe {
+            let made = (self.allocate)(self.kind.bind(py).as_type_ptr(), 0);
+            Bound::from_owned_ptr_or_err(py, made).ok()
+        }
+    }
+
+    /// The collector need not look at an instance that refers to nothing but text and numbers.
+    pub fn untrack(&self, made: &Object<'_>) {
+        if self.collected {
+            // SAFETY: a live object of a type that the collector knows, as was asked.
+            unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
+        }
+    }
+}
+
+/// Sets a slot that is unset, whose offset `slot_offset` told of its type.
+pub fn fill(object: &Object<'_>, offset: usize, value: Object<'_>) {
+    // SAFETY: a live object of that type: there lies NULL, and from now on a reference of its own.
+    unsafe {
+        let slot = object.as_ptr().byte_add(offset).cast::<*mut PyObject>();
+        debug_assert!(slot.read().is_null());
+        slot.write(value.into_ptr());
+    }
+}
+
+/// A string of octets below 0x80; None without memory.
+#[cfg(not(feature = "abi3"))]
+pub fn ascii<'py>(py: Python<'py>, octets: &[u8]) -> Option<Object<'py>> {
+    debug_assert!(octets.is_ascii());
+    // SAFETY: we are attached; a new string of so many octets below 0x80, which nobody else knows
+    // before they are written, or NULL with an error set, which is taken. The empty one is
+    // everybody's, and nothing is written to it.
+    unsafe {
+        if let [octet] = octets {
+            // Those are there already.
+            return Bound::from_owned_ptr_or_err(py, ffi::PyUnicode_FromOrdinal((*octet).into()))
+                .ok();
+        }
+        let made = ffi::PyUnicode_New(octets.len() as ffi::Py_ssize_t, 0x7F);
+        let made = Bound::from_owned_ptr_or_err(py, made).ok()?;
+        let data = ffi::PyUnicode_DATA(made.as_ptr()).cast::<u8>();
+        std::ptr::copy_nonoverlapping(octets.as_ptr(), data, octets.len());
+        Some(made)
+    }
+}
+
+/// The limited API has no strings to write to.
+#[cfg(feature = "abi3")]
+pub fn ascii<'py>(py: Python<'py>, octets: &[u8]) -> Option<Object<'py>> {
+    Some(PyString::from_bytes(py, octets).ok()?.into_any())
+}
+
 /// The reference count (under the GIL).
 pub fn references<T>(object: &Bound<'_, T>) -> isize {
     // SAFETY: a live object.

@@ -25,7 +25,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
-    const OCTETS: &[u8] = b"\r\n\t \0:;,/?#%0aF\x7f\x80\xff+-$*~>|_(=!t1";
+    const OCTETS: &[u8] = b"\r\n\t \0:;,/?#%0aF\x7f\x80\xff+-$*~>|_(=!t1\"\\u.e}";
     let mut data = seeds[random.below(seeds.len())].clone();
     for _ in 0..=random.below(4) {
         let at = random.below(data.len());
@@ -85,4 +85,9 @@ fn replies() {
 #[test]
 fn answers() {
     replay("answers", laws::answers);
+}
+
+#[test]
+fn values() {
+    replay("json", laws::json);
 }

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-import msgspec
-
 from megahertz.errors import BadRoute
 from megahertz.http.background import BackgroundTasks
 from megahertz.http.convert import (
@@ -19,6 +17,7 @@ from megahertz.http.convert import (
     is_model,
     without_none,
 )
+from megahertz.http.decode import decoder
 from megahertz.http.params import MISSING, Body, Dependency, Marker, Path, Query
 from megahertz.http.request import Request
 from megahertz.http.websocket import WebSocket
@@ -196,4 +195,4 @@ def _decoder(kind: Any) -> Convert | None:
     if is_model(model := without_none(kind)):
         return model.model_validate_json  # type: ignore[no-any-return]
     check(kind)
-    return msgspec.json.Decoder(kind).decode
+    return decoder(kind)
