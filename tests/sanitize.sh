@@ -29,4 +29,5 @@ cd "$tree"
 LD_PRELOAD=$libasan ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$tree/src:$tree \
     "$python" -m pytest -q -p no:cacheprovider --deselect \
     tests/engine/test_task.py::test_cpythons_own_suites_pass_with_our_task \
-    tests/engine tests/http/test_websocket.py tests/http/test_rooms.py tests/http/test_callbacks.py
+    tests/engine tests/http/test_decode.py tests/http/test_websocket.py tests/http/test_rooms.py \
+    tests/http/test_callbacks.py
