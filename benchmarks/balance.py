@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from benchmarks.build import ROOT, Missing
-from benchmarks.peer import Peer, mhz_run
+from benchmarks.build import Missing
+from benchmarks.peer import Peer, imports, mhz_run
 from benchmarks.plot import Bar, charts
 from benchmarks.result import about, said, spreads, tell
 from benchmarks.server import started
@@ -89,7 +89,7 @@ def backends() -> Iterator[dict[str, Instance]]:
         command = mhz_run("balance_app:app")
         found = {}
         for name, told in BACKENDS.items():
-            peer = Peer(name, lambda: command, {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"})
+            peer = Peer(name, lambda: command, imports(folder))
             server = stack.enter_context(started(peer, told))
             parts = urlsplit(server.base)
             found[name] = Instance(host=parts.hostname or "", port=parts.port or 0)

@@ -16,9 +16,8 @@ from typing import Any
 
 import click
 
-from benchmarks.build import ROOT
 from benchmarks.limits import raise_limits
-from benchmarks.peer import Peer, mhz_run
+from benchmarks.peer import Peer, imports, mhz_run
 from benchmarks.result import about, said, save
 from benchmarks.server import Server, started
 from megahertz.load import pair, pinned
@@ -151,7 +150,7 @@ def main(count: int, keep: bool) -> None:
     with TemporaryDirectory() as folder:
         Path(folder, "cancelled_app.py").write_text(APP)
         command = mhz_run("cancelled_app:app")
-        environment = {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"}
+        environment = imports(folder)
         peer = Peer("cancelled", lambda: command, environment)
         cores = pair()
         with started(peer, {}) as server, pinned(cores[1] if cores else None):

@@ -20,8 +20,7 @@ from typing import Any
 
 import click
 
-from benchmarks.build import ROOT
-from benchmarks.peer import Peer, mhz_run
+from benchmarks.peer import Peer, imports, mhz_run
 from benchmarks.result import about, said, save
 from benchmarks.server import started
 from megahertz.load import pair, pinned
@@ -187,8 +186,7 @@ def main(seconds: float, window: float, keep: bool) -> None:
     with TemporaryDirectory() as folder:
         Path(folder, "clean_app.py").write_text(APP)
         command = mhz_run("clean_app:app")
-        environment = {
-            "PYTHONPATH": f"{ROOT / 'src'}:{folder}",
+        environment = imports(folder) | {
             "CLEAN_WINDOW": f"{window}",
             "CLEAN_JOURNAL": f"{folder}/journal",
         }

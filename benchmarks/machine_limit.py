@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from benchmarks.build import ROOT
-from benchmarks.peer import Peer, mhz_run
+from benchmarks.peer import Peer, imports, mhz_run
 from benchmarks.result import about, said, save, spreads
 from benchmarks.server import Server, started
 from megahertz.engine import Plane, look
@@ -91,7 +91,7 @@ def main(rounds: int, seconds: float, keep: bool) -> None:
     with TemporaryDirectory() as folder:
         Path(folder, "limited_app.py").write_text(APP)
         command = mhz_run("limited_app:app", "--workers", str(WORKERS))
-        peer = Peer("limited", lambda: command, {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"})
+        peer = Peer("limited", lambda: command, imports(folder))
         runs = []
         for _ in range(rounds):
             with started(peer, {}) as server:

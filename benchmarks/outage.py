@@ -13,8 +13,7 @@ from typing import Any
 
 import click
 
-from benchmarks.build import ROOT
-from benchmarks.peer import Peer, mhz_run
+from benchmarks.peer import Peer, imports, mhz_run
 from benchmarks.result import about, said, save
 from benchmarks.server import Server, started
 
@@ -127,7 +126,7 @@ def main(down: float, keep: bool) -> None:
     with TemporaryDirectory() as folder:
         Path(folder, "outage_app.py").write_text(APP)
         command = mhz_run("outage_app:app")
-        peer = Peer("outage", lambda: command, {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"})
+        peer = Peer("outage", lambda: command, imports(folder))
         with started(peer, {}) as server:
             runs = {name: run(server, f"/{name}", down) for name in ("ratio", "adaptive")}
     found = about("outage") | {"down": down, "runs": runs}

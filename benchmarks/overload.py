@@ -24,7 +24,7 @@ import click
 
 from benchmarks.build import ROOT
 from benchmarks.limits import raise_limits
-from benchmarks.peer import Peer, mhz_run
+from benchmarks.peer import Peer, imports, mhz_run
 from benchmarks.plot import Bar, charts
 from benchmarks.result import about, said, save, spreads
 from benchmarks.server import started
@@ -70,7 +70,7 @@ def peers(folder: str) -> dict[str, Peer]:
         name: Peer(
             name,
             lambda app=app: mhz_run(app),
-            {"PYTHONPATH": f"{ROOT / 'src'}:{folder}"},
+            imports(folder),
         )
         for name, app in (
             ("shedding", "overload_app:shedding"),

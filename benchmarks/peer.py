@@ -1,5 +1,6 @@
 """Who is compared: a C floor, servers of Go, Python and Node, and us."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,11 @@ def mhz_run(app: str, *options: str, interpreter: str = sys.executable) -> list[
     return [interpreter, "-m", "megahertz", "run", app, "--port", "{port}", *options]
 
 
+def imports(*folders: str | Path) -> dict[str, str]:
+    """What a process needs in its environment to find this megahertz, and what lies in folders."""
+    return {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *map(str, folders)])}
+
+
 def chosen(names: Sequence[str], wanted: Iterable[str]) -> list[str]:
     """Those of `names` that some wanted text is part of, and always ours; all, if none is wanted.
 
@@ -171,7 +177,7 @@ def _ours(module: str, prefix: str, *versions: str) -> list[Peer]:
             Peer(
                 prefix + name,
                 lambda loop=loop: _mhz(module, loop),
-                {"PYTHONPATH": str(ROOT / "src")},
+                imports(),
                 lambda packages=packages: package(*packages) + guided(),
             )
         )
@@ -182,7 +188,7 @@ def _client(client: str, *versions: str) -> Peer:
     return replace(
         _ours("ours", "", *versions)[0],
         name=f"megahertz {client}",
-        environment={"PYTHONPATH": str(ROOT / "src"), "BENCH_CLIENT": client},
+        environment=imports() | {"BENCH_CLIENT": client},
     )
 
 

@@ -287,8 +287,8 @@ class JsonEncoder:
 
     The engine writes what is made of None, bool, int of 64 bits, float, str, list, tuple, dict of
     str, and msgspec Structs without tag, `array_like` and `omit_defaults` by itself, the same
-    octets as msgspec's; and calls `other` with what is not, errors and subclasses included. From
-    then on it calls `other` with whatever that route gives.
+    octets as msgspec's; and calls `other` with what is not, errors and subclasses included. Where
+    a route goes on so, with up to 63 values before the engine looks again.
     """
 
     def __new__(cls, other: Callable[[Any], bytes]) -> JsonEncoder: ...

@@ -129,7 +129,7 @@ def test_any_text_is_msgspecs_or_is_left_to_it(text):
         object(),
         Line,
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_not_plain_is_left_to_the_other(value):
     assert ours.plain(value) is None
@@ -160,11 +160,10 @@ def test_called_it_is_the_other():
     assert JsonEncoder(lambda value: b"other")([1]) == b"other"
 
 
-async def test_a_route_that_gives_something_else_is_the_others_from_then_on(serve):
-    asked, given_ = [], iter([{"sku": 1}, Colour.RED, {"sku": 2}])
+async def test_a_route_that_gives_something_else_is_looked_at_again_later(serve):
+    given_ = iter([{"sku": 1}, Colour.RED, {"sku": 2}, {"sku": 3}])
 
     def other(value):
-        asked.append(value)
         return b'"by the other"'
 
     async def endpoint(exchange):
@@ -172,9 +171,8 @@ async def test_a_route_that_gives_something_else_is_the_others_from_then_on(serv
 
     async with serve({"GET /": endpoint}, encode=JsonEncoder(other)) as site:
         peer = await site.peer()
-        bodies = [(await peer.get("/")).body for _ in range(3)]
-    assert bodies == [b'{"sku":1}', b'"by the other"', b'"by the other"']
-    assert asked == [Colour.RED, {"sku": 2}]
+        bodies = [(await peer.get("/")).body for _ in range(4)]
+    assert bodies == [b'{"sku":1}', b'"by the other"', b'"by the other"', b'{"sku":3}']
 
 
 @pytest.mark.parametrize("size", [0, 100, 16_000, 17_000, 2_000_000])

@@ -264,6 +264,19 @@ class Tree(msgspec.Struct):
     children: list["Tree"]
 
 
+def nested(depth):
+    """A Struct of two of a Struct of two, and so on: twice as many each time."""
+    kind = int
+    for index in range(depth):
+        kind = msgspec.defstruct(f"Nested{index}", [("left", kind), ("right", kind)])
+    return kind
+
+
+def test_structs_lie_in_structs_eight_deep_and_no_deeper():
+    assert isinstance(decoder(nested(8)), JsonDecoder)
+    assert shape_of(type_info(nested(9))) is None
+
+
 @pytest.mark.parametrize(
     "kind",
     [

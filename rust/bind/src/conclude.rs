@@ -11,7 +11,6 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyString};
-use std::sync::atomic::Ordering::Relaxed;
 use wire::Refusal;
 
 /// What most handlers give, and the head that goes before it.
@@ -120,13 +119,12 @@ impl Engine {
         }
         let encode = match &route.hooks.encode {
             Encode::Other(encode) => encode,
-            Encode::Json(ours) if route.foreign.load(Relaxed) => ours.get().other(),
             Encode::Json(ours) => {
-                if let Some(written) = ours.get().written(value) {
-                    return Ok(Some(Plain::Json(&route.json, ours.get(), written)));
+                let ours = ours.get();
+                if let Some(written) = route.patience.look(|| ours.written(value)) {
+                    return Ok(Some(Plain::Json(&route.json, ours, written)));
                 }
-                route.foreign.store(true, Relaxed);
-                ours.get().other()
+                ours.other()
             }
         };
         match calls::call(encode.bind(value.py()), [value])?.cast_into::<PyBytes>() {

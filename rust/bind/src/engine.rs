@@ -7,7 +7,7 @@ use crate::contexts::Contexts;
 use crate::exchange::{Exchange, Reason};
 use crate::figures::row_of;
 use crate::gate::{Admission, Gate};
-use crate::json::Encode;
+use crate::json::{Encode, Patience};
 use crate::lag::Lag;
 use crate::limits::{settings, socket_options};
 use crate::plane::Plane;
@@ -27,7 +27,7 @@ use pyo3::types::PyDict;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wire::{Refusal, Router, reply};
 
 /// What a route's answers look like, rendered once; an object to be shared, as `Runtime` is.
@@ -53,8 +53,8 @@ pub struct Route {
     pub text: Vec<u8>,
     pub octets: Vec<u8>,
     pub empty: Vec<u8>,
-    /// It has given what is not plain JSON: nobody tries again to write it here.
-    pub foreign: AtomicBool,
+    /// With what it gives, that it is plain JSON.
+    pub patience: Patience,
     /// The engine's, so that a request needs no borrow of it for them.
     pub runtime: Py<Runtime>,
     pub hooks: Arc<Hooks>,
@@ -86,7 +86,7 @@ impl Route {
             text: head(b"text/plain; charset=utf-8"),
             octets: head(b"application/octet-stream"),
             empty: reply::render(204, &[]),
-            foreign: AtomicBool::new(false),
+            patience: Patience::default(),
             runtime: engine.runtime.clone_ref(py),
             hooks: Arc::clone(&engine.hooks),
         })

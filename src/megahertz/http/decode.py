@@ -29,6 +29,8 @@ Shape: TypeAlias = tuple[Any, ...]
 
 _CONSTANTS = (type(None), bool, int, float, str)
 _ENDLESS = 2**63 - 1
+_DEPTH = 8
+"""Structs in Structs: a shape has each as often as it is mentioned."""
 
 
 def decoder(kind: Any) -> Callable[[bytes], Any]:
@@ -47,7 +49,7 @@ def shape_of(kind: Type, around: frozenset[type] = frozenset()) -> Shape | None:
 
     Plain are int, float, str and bool, these or None, lists and dicts of what is plain, bounds and
     lengths of them, and Structs, but for those with a tag, `array_like`, `__post_init__`, defaults
-    that are made anew each time, or themselves among their members.
+    that are made anew each time, themselves among their members, or eight around them.
     """
     match kind:
         case IntType(multiple_of=None):
@@ -94,7 +96,7 @@ def _length(kind: StrType | ListType) -> tuple[int, int]:
 
 def _struct(kind: StructType, around: frozenset[type]) -> Shape | None:
     made = get_origin(kind.cls) or kind.cls
-    if kind.cls in around or hasattr(made, "__post_init__"):
+    if kind.cls in around or len(around) == _DEPTH or hasattr(made, "__post_init__"):
         return None
     members = []
     for field in kind.fields:

@@ -4,17 +4,13 @@
 //!
 //! Expected are the members of a Struct in any order, each once, of those that have no default all.
 //! In the order of the class, as most write them, they cost a comparison of constant size each.
-use super::slot_of;
+use super::{Patience, slot_of};
 use crate::calls::{self, Blank, Object};
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList, PyString, PyTuple, PyType};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wire::json::{Cursor, Key, Text};
-
-/// How many texts in a row are the other one's without a look, at most.
-const PATIENCE: u32 = 63;
 
 /// Items that are held without asking for more memory.
 const ITEMS: usize = 32;
@@ -24,10 +20,7 @@ const ITEMS: usize = 32;
 pub struct JsonDecoder {
     other: Py<PyAny>,
     shape: Shape,
-    /// How many texts are left to the other one after a look that was in vain, and of how many
-    /// that is so yet: a peer whose texts are all unexpected costs a look in 64.
-    patience: AtomicU32,
-    passing: AtomicU32,
+    patience: Patience,
 }
 
 /// What a value has to be.
@@ -82,8 +75,7 @@ struct Member {
 impl JsonDecoder {
     #[new]
     fn new(other: Py<PyAny>, shape: &Object<'_>) -> PyResult<JsonDecoder> {
-        let (patience, passing) = Default::default();
-        Ok(JsonDecoder { other, shape: Shape::of(shape)?, patience, passing })
+        Ok(JsonDecoder { other, shape: Shape::of(shape)?, patience: Patience::default() })
     }
 
     fn __call__<'py>(&self, octets: &Object<'py>) -> PyResult<Object<'py>> {
@@ -115,19 +107,7 @@ impl JsonDecoder {
     }
 
     fn tried<'py>(&self, py: Python<'py>, octets: &[u8]) -> Option<Object<'py>> {
-        let passing = self.passing.load(Relaxed);
-        if passing > 0 {
-            self.passing.store(passing - 1, Relaxed);
-            return None;
-        }
-        let value = self.shape.whole(py, octets);
-        let patience = match value {
-            Some(_) => 0,
-            None => (self.patience.load(Relaxed) * 2 + 1).min(PATIENCE),
-        };
-        self.patience.store(patience, Relaxed);
-        self.passing.store(patience, Relaxed);
-        value
+        self.patience.look(|| self.shape.whole(py, octets))
     }
 }
 

@@ -501,7 +501,7 @@ mod tests {
     fn words_are_themselves() {
         assert_eq!(Cursor::new(b"true").boolean(), Some(true));
         assert_eq!(Cursor::new(b"false").boolean(), Some(false));
-        assert_eq!(Cursor::new(b"tru").boolean(), None);
+        assert_eq!(Cursor::new(b"truth").boolean(), None);
         assert_eq!(Cursor::new(b"null").null(), Some(()));
         assert_eq!(Cursor::new(b"nul").null(), None);
         let mut cursor = Cursor::new(b" \t\r\n\x0cx");

@@ -3,7 +3,7 @@
 import asyncio
 import codecs
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -17,6 +17,7 @@ from megahertz.http.client.decoding import decoded, decoder_of
 from megahertz.http.client.jar import Cookies
 from megahertz.http.client.split import Lines
 from megahertz.http.client.transport import Came
+from megahertz.http.decode import decoder
 from megahertz.http.fields import Headers
 from megahertz.http.url import URL
 
@@ -28,12 +29,8 @@ REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _KINDS: Final = 128
 """Types whose decoder is kept."""
 
-_ANYTHING = msgspec.json.Decoder(Any)
-
-
-@lru_cache(_KINDS)
-def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
-    return msgspec.json.Decoder(kind)
+_decoder = lru_cache(_KINDS)(decoder)
+_anything = decoder(Any)
 
 
 def retry_after(answer: Came) -> float | None:
@@ -171,7 +168,7 @@ class ClientResponse:
         Raises:
             BadAnswer: it is none.
         """
-        return self._decoded(_ANYTHING)
+        return self._decoded(_anything)
 
     @overload
     def decode(self, kind: type[T]) -> T: ...
@@ -190,9 +187,9 @@ class ClientResponse:
                 raise BadAnswer(f"{self._said()}: {error}") from error
         return self._decoded(_decoder(kind))
 
-    def _decoded(self, decoder: "msgspec.json.Decoder[Any]") -> Any:
+    def _decoded(self, decode: Callable[[bytes], Any]) -> Any:
         try:
-            return decoder.decode(self._utf8())
+            return decode(self._utf8())
         except msgspec.ValidationError as error:
             raise BadAnswer(f"{self._said()}: not the agreed body: {error}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
