@@ -2,11 +2,9 @@
 //!
 //! Whatever is asked for gives None where it does not stand there. Then the cursor is anywhere: the
 //! text is somebody else's, who can also say what is wrong with it.
+use super::special::{HIGH, before, special, specials};
 use memchr::memchr2;
 use std::borrow::Cow;
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = ONES << 7;
 
 /// Where somebody reads.
 pub struct Cursor<'a> {
@@ -45,8 +43,8 @@ impl Text<'_> {
 /// What stands before a member's value as most write it; compared in one piece of a constant size,
 /// which needs no call.
 pub struct Key {
-    tight: Lead,
-    spaced: Lead,
+    tight: Spelling,
+    spaced: Spelling,
 }
 
 /// White space between the tokens of a text.
@@ -58,7 +56,8 @@ enum Style {
     Spaced,
 }
 
-struct Lead {
+/// Octets that are compared in one piece.
+struct Spelling {
     words: [u64; WORDS],
     mask: [u64; WORDS],
     /// All of it; where it is longer than the words, they have nothing of it.
@@ -74,12 +73,12 @@ impl Key {
         super::text(&mut quoted, name);
         let (tight, spaced): (&[u8], &[u8]) = if first { (b"{", b"{") } else { (b",", b", ") };
         Key {
-            tight: Lead::new([tight, &quoted, b":"].concat()),
-            spaced: Lead::new([spaced, &quoted, b": "].concat()),
+            tight: Spelling::new([tight, &quoted, b":"].concat()),
+            spaced: Spelling::new([spaced, &quoted, b": "].concat()),
         }
     }
 
-    fn lead(&self, style: Style) -> &Lead {
+    fn spelling(&self, style: Style) -> &Spelling {
         match style {
             Style::Tight => &self.tight,
             Style::Spaced => &self.spaced,
@@ -87,16 +86,14 @@ impl Key {
     }
 }
 
-impl Lead {
-    fn new(octets: Vec<u8>) -> Lead {
-        let (mut lead, mut mask) = ([0; WORDS * 8], [0; WORDS * 8]);
-        if let (Some(lead), Some(mask)) =
-            (lead.get_mut(..octets.len()), mask.get_mut(..octets.len()))
-        {
-            lead.copy_from_slice(&octets);
-            mask.fill(0xFF);
+impl Spelling {
+    fn new(octets: Vec<u8>) -> Spelling {
+        let (mut begin, mut mask) = ([0; WORDS * 8], [0; WORDS * 8]);
+        if octets.len() <= begin.len() {
+            begin[..octets.len()].copy_from_slice(&octets);
+            mask[..octets.len()].fill(0xFF);
         }
-        Lead { words: words(&lead), mask: words(&mask), octets: octets.into() }
+        Spelling { words: words(&begin), mask: words(&mask), octets: octets.into() }
     }
 
     fn is_at(&self, left: &[u8]) -> bool {
@@ -172,9 +169,9 @@ impl<'a> Cursor<'a> {
 
     /// Skips the key and what stands around it, if that is next as most write it.
     pub fn take_key(&mut self, key: &Key) -> bool {
-        self.take_lead(key.lead(self.style)) || {
+        self.take_spelling(key.spelling(self.style)) || {
             let other = if self.style == Style::Tight { Style::Spaced } else { Style::Tight };
-            let taken = self.take_lead(key.lead(other));
+            let taken = self.take_spelling(key.spelling(other));
             if taken {
                 self.style = other;
             }
@@ -182,10 +179,10 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn take_lead(&mut self, lead: &Lead) -> bool {
-        let there = lead.is_at(self.left);
+    fn take_spelling(&mut self, spelling: &Spelling) -> bool {
+        let there = spelling.is_at(self.left);
         if there {
-            self.left = &self.left[lead.octets.len()..];
+            self.left = &self.left[spelling.octets.len()..];
         }
         there
     }
@@ -345,38 +342,21 @@ fn digits(octets: &[u8], mut value: u64) -> (usize, u64) {
 
 /// How many octets are ASCII and stand for themselves, from the first one on.
 fn plain(octets: &[u8]) -> usize {
+    let foreign = |octet: u8| special(octet) | octet >> 7;
     let mut count = 0;
     while let Some(word) = octets[count..].first_chunk() {
-        let special = specials(u64::from_le_bytes(*word));
-        if special != 0 {
-            return count + special.trailing_zeros() as usize / 8;
+        let word = u64::from_le_bytes(*word);
+        let found = specials(word) | word & HIGH;
+        if found != 0 {
+            return count + found.trailing_zeros() as usize / 8;
         }
         count += 8;
         if count == 16 {
-            count += plain_chunks(&octets[count..]);
+            count += before::<32>(&octets[count..], foreign);
         }
     }
     let rest = &octets[count..];
-    count + rest.iter().position(|&octet| is_special(octet)).unwrap_or(rest.len())
-}
-
-/// The same of long ones, in steps of a size of which the compiler makes vectors.
-fn plain_chunks(octets: &[u8]) -> usize {
-    let special = |octet: u8| u8::from(is_special(octet));
-    let is_plain = |chunk: &&[u8]| chunk.iter().fold(0, |any, &octet| any | special(octet)) == 0;
-    32 * octets.chunks_exact(32).take_while(is_plain).count()
-}
-
-fn is_special(octet: u8) -> bool {
-    !(0x20..0x80).contains(&octet) || octet == b'"' || octet == b'\\'
-}
-
-/// The highest bit of the first of eight octets that is special, and perhaps of others behind it
-/// (Mycroft's test of words for zero octets).
-fn specials(word: u64) -> u64 {
-    let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word;
-    let same = |octet: u8| less(word ^ (ONES * u64::from(octet)), 1);
-    (less(word, 0x20) | same(b'"') | same(b'\\') | word) & HIGH
+    count + rest.iter().position(|&octet| foreign(octet) != 0).unwrap_or(rest.len())
 }
 
 #[cfg(test)]

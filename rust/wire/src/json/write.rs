@@ -3,8 +3,8 @@
 //! Octet for octet what msgspec writes: no character above 0x7F is escaped, a float has the fewest
 //! digits that read back the same, and what JSON has no number for is null.
 
-/// Octets that are looked at together; the compiler makes vectors of them.
-const CHUNK: usize = 16;
+use super::special::{before, special, specials};
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A string and its quotes.
@@ -79,15 +79,8 @@ fn short(out: &mut Vec<u8>, octets: &[u8]) -> bool {
     true
 }
 
-/// Whether one of eight octets needs an escape (Mycroft's test of words for zero octets; it may
-/// find one that is none behind one that is).
 fn has_special(octets: [u8; 8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES << 7;
-    let word = u64::from_le_bytes(octets);
-    let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word;
-    let same = |octet: u8| less(word ^ (ONES * u64::from(octet)), 1);
-    (less(word, 0x20) | same(b'"') | same(b'\\')) & HIGH != 0
+    specials(u64::from_le_bytes(octets)) != 0
 }
 
 /// An integer.
@@ -146,20 +139,9 @@ fn thousandths(out: &mut Vec<u8>, value: f64) -> bool {
 
 /// How many octets stand as they are, from the first one on.
 fn plain(octets: &[u8]) -> usize {
-    let mut count = 0;
-    for chunk in octets.chunks_exact(CHUNK) {
-        if chunk.iter().fold(0, |any, &octet| any | special(octet)) != 0 {
-            break;
-        }
-        count += CHUNK;
-    }
+    let count = before::<16>(octets, special);
     let rest = &octets[count..];
     count + rest.iter().position(|&octet| special(octet) != 0).unwrap_or(rest.len())
-}
-
-/// 1 for an octet that needs an escape. A number, since vectors are made of those.
-fn special(octet: u8) -> u8 {
-    u8::from(octet < 0x20) | u8::from(octet == b'"') | u8::from(octet == b'\\')
 }
 
 #[cold]
