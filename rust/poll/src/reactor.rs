@@ -85,6 +85,8 @@ pub struct Reactor {
     pub(crate) wheel: Wheel,
     /// Deadlines of their requests.
     pub(crate) deadlines: Wheel,
+    /// Those whose timeout has passed, and who are looked at when others have had their turn.
+    pub(crate) overdue: VecDeque<Token>,
     pub(crate) now: u64,
     pub(crate) date: Vec<u8>,
     date_at: u64,
@@ -146,6 +148,7 @@ impl Reactor {
             plain: vec![],
             cursor: None,
             ready: VecDeque::new(),
+            overdue: VecDeque::new(),
             again: vec![],
             rested: vec![],
             events: VecDeque::new(),
@@ -356,7 +359,7 @@ impl Reactor {
     /// Sets the timer for the next entry of the wheel, where that is sooner than it is set for.
     fn arm(&mut self) {
         let empty = self.again.is_empty() && self.rested.is_empty() && self.unflushed.is_empty();
-        if !empty {
+        if !empty || !self.overdue.is_empty() {
             return self.wake();
         }
         let wheel = self.wheel.next().unwrap_or(u64::MAX);

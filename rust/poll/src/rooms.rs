@@ -141,20 +141,7 @@ mod tests {
 
     /// Sockets that nobody reads; the far ends keep them open.
     fn reactor(count: u32) -> (Reactor, Vec<OwnedFd>) {
-        let bounds = wire::Bounds { head: 1024, fields: 8, target: 256 };
-        let settings = Settings {
-            bounds,
-            body: 0,
-            head_timeout: 0,
-            idle_timeout: 0,
-            body_grace: 0,
-            body_rate: 0,
-            write_timeout: 0,
-            unsent: 1024,
-            requests: 0,
-            connections: 100,
-        };
-        let mut reactor = Reactor::new(settings, plane::Row::own().unwrap()).unwrap();
+        let mut reactor = Reactor::new(Settings::least(100), plane::Row::own().unwrap()).unwrap();
         let mut far = vec![];
         for _ in 0..count {
             let flags = SocketFlags::NONBLOCK;

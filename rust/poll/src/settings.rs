@@ -24,3 +24,22 @@ pub struct Settings {
     /// Connections at once.
     pub connections: usize,
 }
+
+#[cfg(test)]
+impl Settings {
+    /// So many connections, and as little of everything else as there is.
+    pub fn least(connections: usize) -> Settings {
+        Settings {
+            bounds: wire::Bounds { head: 1024, fields: 8, target: 256 },
+            body: 0,
+            head_timeout: 0,
+            idle_timeout: 0,
+            body_grace: 0,
+            body_rate: 0,
+            write_timeout: 0,
+            unsent: 1024,
+            requests: 0,
+            connections,
+        }
+    }
+}
