@@ -103,6 +103,8 @@ pub struct Conn {
     pub eof: bool,
     /// Closes once the outbox is empty.
     pub closing: bool,
+    /// Our side has ended.
+    pub parted: bool,
     pub served: u32,
     pub timeout_at: u64,
     pub current: Current,
@@ -156,8 +158,13 @@ impl Conn {
         self.outbox.is_empty() && self.tls.as_ref().is_none_or(|tls| tls.is_sent())
     }
 
-    /// Ends our side: the peer reads what was sent, and then the end.
+    /// Ends our side, once: the peer reads what was sent, and then the end.
     pub fn part(&mut self, spares: &mut Spares) {
+        // Each shutdown(2) is an edge to epoll, even where nothing changes: answered by another
+        // one, it would go on until the peer has closed.
+        if std::mem::replace(&mut self.parted, true) {
+            return;
+        }
         if let Some(tls) = &mut self.tls {
             tls.close();
             let _ = self.send(spares);

@@ -90,6 +90,8 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn those_whose_time_is_up_together_are_closed_a_burst_a_turn() {
@@ -114,5 +116,32 @@ mod tests {
             assert_eq!(reactor.armed == 0, left > 0);
         }
         drop(far);
+    }
+    #[test]
+    fn who_is_refused_and_stays_costs_nothing() {
+        let row = plane::Row::own().expect("memory");
+        let mut reactor = Reactor::new(Settings::least(1), row).expect("a descriptor");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut peer = TcpStream::connect(listener.local_addr().expect("its own")).expect("to it");
+        peer.write_all(b"GET / HT").expect("there is room");
+        let (near, _) = listener.accept().expect("it has come");
+        near.set_nonblocking(true).expect("a socket");
+        reactor.adopt(near.into(), false).expect("there is room");
+        while reactor.statistics.get(Count::BytesIn) == 0 {
+            reactor.turn();
+            assert!(reactor.next_event().is_none());
+        }
+        reactor.now += 1_000_000_000;
+        reactor.expire();
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).expect("an answer and its end");
+        assert!(answer.starts_with("HTTP/1.1 408 "));
+        let turns = (0..100).take_while(|_| {
+            let found = reactor.turn();
+            while reactor.next_event().is_some() {}
+            found > 0
+        });
+        assert!(turns.count() < 3);
+        assert_eq!(reactor.connections(), 1);
     }
 }
