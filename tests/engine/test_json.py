@@ -161,9 +161,10 @@ def test_called_it_is_the_other():
 
 
 async def test_a_route_that_gives_something_else_is_looked_at_again_later(serve):
-    given_ = iter([{"sku": 1}, Colour.RED, {"sku": 2}, {"sku": 3}])
+    asked, given_ = [], iter([{"sku": 1}, Colour.RED, {"sku": 2}, {"sku": 3}])
 
     def other(value):
+        asked.append(value)
         return b'"by the other"'
 
     async def endpoint(exchange):
@@ -173,6 +174,7 @@ async def test_a_route_that_gives_something_else_is_looked_at_again_later(serve)
         peer = await site.peer()
         bodies = [(await peer.get("/")).body for _ in range(4)]
     assert bodies == [b'{"sku":1}', b'"by the other"', b'"by the other"', b'{"sku":3}']
+    assert asked == [Colour.RED, {"sku": 2}]
 
 
 @pytest.mark.parametrize("size", [0, 100, 16_000, 17_000, 2_000_000])

@@ -66,9 +66,8 @@ def shape_of(kind: Type, around: frozenset[type] = frozenset()) -> Shape | None:
             return _around("maybe", shape_of(inner, around))
         case ListType():
             return _around("list", shape_of(kind.item_type, around), *_length(kind))
-        case DictType(key_type=StrType(), min_length=None, max_length=None):
-            plain = kind.key_type == StrType()
-            return _around("dict", shape_of(kind.value_type, around)) if plain else None
+        case DictType(min_length=None, max_length=None) if kind.key_type == StrType():
+            return _around("dict", shape_of(kind.value_type, around))
         case StructType(tag=None, array_like=False):
             return _struct(kind, around)
     return None
